@@ -1,0 +1,1 @@
+"""WideSeek: a broad question becomes one audited table."""

@@ -1,0 +1,52 @@
+"""What can go wrong, as a tree.
+
+    WideseekError
+    ├── BadInput            the user's input or configuration: one line, exit code 2
+    │   ├── BadConfig       an unknown or ill-typed configuration key (the nearest right one is named)
+    │   └── RunDirError     a run folder that cannot be used: locked by another run, unwritable, disk full
+    ├── PolicyError         the model's side
+    │   ├── PolicyRejected  the server refuses for good: wrong key, unknown model, bad request; never retried
+    │   └── PolicyUnavailable  the server could not be reached or kept failing after every retry
+    ├── ToolError           a tool could not do what the agent asked; becomes text for the agent, never an exception above
+    └── BudgetEnded         tokens, money, time or calls ran out (or the user interrupted): an ending, not a failure
+
+What an *agent* does wrong is never an exception: it is told so and goes on (docs/architecture.md, "Failure").
+"""
+
+from __future__ import annotations
+
+
+class WideseekError(Exception):
+    """Base of every error that wideseek raises on purpose. Its text is one line: where, what, and what next."""
+
+
+class BadInput(WideseekError):
+    """The user's input cannot be used as it is."""
+
+
+class BadConfig(BadInput):
+    """A configuration key or value is wrong."""
+
+
+class RunDirError(BadInput):
+    """A run folder cannot be used."""
+
+
+class PolicyError(WideseekError):
+    """The policy could not complete a turn."""
+
+
+class PolicyRejected(PolicyError):
+    """The policy will not complete this or any like request; retrying is pointless."""
+
+
+class PolicyUnavailable(PolicyError):
+    """The policy failed on every try."""
+
+
+class ToolError(WideseekError):
+    """A tool call failed; its text is told to the agent."""
+
+
+class BudgetEnded(WideseekError):
+    """The budget allows no further call."""

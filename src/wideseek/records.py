@@ -1,0 +1,266 @@
+"""The records of wideseek: what is read and written between its parts, one JSON object a line.
+
+    Task        a question, with its gold answer where it has one
+    Message     one message of an agent's conversation
+    ToolCall    what the model asked a tool to do
+    Completion  what the model said in one turn: text, reasoning, tool calls; token ids and logprobs where known
+    Turn        the messages appended since the last turn, and the completion that followed (a delta, see below)
+    Trajectory  one agent: its role, its place in the agent tree, its turns and why it stopped
+    Rollout     one attempt at a task: trajectories lead first, the answer, the pages read, the error if any
+
+Rollout ⊃ Trajectory ⊃ Turn are the paper's indices *i*, *a*, *t* (arXiv 2602.04634, section 3). A `Turn` stores what was
+appended, never the whole history: concatenating a trajectory's turns gives the exact sequence that was sampled.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from wideseek.errors import BadInput
+
+Kind = Literal["wide", "deep"]
+Language = Literal["en", "zh"]
+Stop = Literal["answer", "max_turns", "turn_cap", "context", "budget", "error"]
+
+
+# ---------------------------------------------------------------------------------------------------------- tasks
+
+
+class Task(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A question and, where known, its gold answer. `query` is read as `question`.
+
+    `answer` is a fenced markdown table (`kind="wide"`) or a list of accepted strings (`kind="deep"`).
+    `unique_columns` is the key, `required` the columns in order; `evaluation` is WideSearch's per-column pipeline.
+    """
+
+    instance_id: str = ""
+    question: str = ""
+    language: Language | None = None
+    kind: Kind | None = None
+    answer: str | list[str] | None = None
+    unique_columns: list[str] = []
+    required: list[str] = []
+    evaluation: dict[str, Any] | None = None
+    is_markdown: bool | None = None
+    split: str | None = None
+    meta: dict[str, Any] = {}
+    query: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.query is not None:
+            self.question, self.query = self.question or self.query, None
+        self.language = self.language or language_of(self.question)
+        self.kind = self.kind or _kind_of(self)
+
+
+def language_of(text: str) -> Language:
+    """`zh` where a fifth of the letters or more are Chinese characters, else `en`."""
+    letters = [c for c in text if c.isalpha()]
+    chinese = sum("\u4e00" <= c <= "\u9fff" for c in letters)
+    return "zh" if letters and chinese * 5 >= len(letters) else "en"
+
+
+def _kind_of(task: Task) -> Kind:
+    if isinstance(task.answer, list) or task.is_markdown is False:
+        return "deep"
+    return "wide"
+
+
+# ----------------------------------------------------------------------------------------------------------- turns
+
+
+class Usage(msgspec.Struct, omit_defaults=True):
+    """What one or more model calls consumed. Tokens are counted by the server, or estimated where it does not say."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.usd + other.usd,
+        )
+
+
+class ToolCall(msgspec.Struct, omit_defaults=True):
+    """A call as the model wrote it. `malformed` says what is wrong with a call that could not be read."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] = {}
+    malformed: str | None = None
+
+
+class Message(msgspec.Struct, omit_defaults=True):
+    """One message to the model. A tool's reply names its `call_id`; `error` marks a reply that reports a failure."""
+
+    role: Literal["system", "user", "tool"]
+    text: str
+    call_id: str | None = None
+    error: bool = False
+
+
+class Completion(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """What the model said in one turn.
+
+    `truncated` says which limit cut it off. `completion_ids` and `logprobs` (one float per id, natural log, at the
+    sampling temperature) and `prompt_ids` (the ids appended before it) are `None` where the backend speaks text only.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: list[ToolCall] = []
+    truncated: Literal["turn_cap", "context"] | None = None
+    usage: Usage = msgspec.field(default_factory=Usage)
+    model: str = ""
+    version: int = 0
+    prompt_ids: list[int] | None = None
+    completion_ids: list[int] | None = None
+    logprobs: list[float] | None = None
+
+
+class Turn(msgspec.Struct, omit_defaults=True):
+    """The messages appended since the last turn, and what the model then said. `seconds` is the model's wall time."""
+
+    messages: list[Message]
+    completion: Completion
+    seconds: float = 0.0
+    trainable: bool = True
+
+
+class Trajectory(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One agent's whole conversation.
+
+    `path` is its place in the agent tree: `lead`, then `lead/2.7` for the seventh subagent of the lead's second turn.
+    `pending` holds the messages that the model has not answered yet; `read` the urls whose pages it opened.
+    """
+
+    role: str
+    path: str = "lead"
+    prompt: str = ""
+    turns: list[Turn] = []
+    pending: list[Message] = []
+    read: list[str] = []
+    stop: Stop | None = None
+    error: str | None = None
+    tool_usage: Usage = msgspec.field(default_factory=Usage)
+    seconds: float = 0.0
+
+    @property
+    def parent(self) -> str | None:
+        return self.path.rpartition("/")[0] or None
+
+    @property
+    def answer(self) -> str:
+        """The text of the last turn if the agent ended by answering, else the empty string."""
+        return self.turns[-1].completion.text if self.stop == "answer" else ""
+
+    @property
+    def usage(self) -> Usage:
+        return sum((turn.completion.usage for turn in self.turns), self.tool_usage)
+
+    def messages(self) -> Iterator[Message | Completion]:
+        """The conversation in order, the completions among the messages, ending with what is pending."""
+        for turn in self.turns:
+            yield from turn.messages
+            yield turn.completion
+        yield from self.pending
+
+
+class Rollout(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One attempt at a task: the lead's trajectory first, then its subagents' in the order they were started."""
+
+    task: Task
+    trial: int = 0
+    workflow: Literal["team", "single"] = "team"
+    trajectories: list[Trajectory] = []
+    pages: dict[str, Page] = {}
+    answer: str = ""
+    stop: Stop | None = None
+    error: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def lead(self) -> Trajectory:
+        return self.trajectories[0]
+
+    @property
+    def usage(self) -> Usage:
+        return sum((run.usage for run in self.trajectories), Usage())
+
+    @property
+    def width(self) -> int:
+        """The largest number of subagents that the lead started in one turn."""
+        rounds = [run.path.rpartition("/")[2].partition(".")[0] for run in self.trajectories if run.parent]
+        return max((rounds.count(r) for r in set(rounds)), default=0)
+
+    @property
+    def depth(self) -> int:
+        """The largest number of turns that one agent took."""
+        return max((len(run.turns) for run in self.trajectories), default=0)
+
+
+# ----------------------------------------------------------------------------------------------------------- pages
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of a corpus or of the web, as plain text."""
+
+    url: str
+    title: str
+    text: str
+
+
+# ------------------------------------------------------------------------------------------------------ JSON lines
+
+R = TypeVar("R")
+
+
+def read_jsonl(path: str | Path, type: type[R]) -> Iterator[R]:
+    """The records of a `.jsonl` or `.jsonl.gz` file, one a line, blank lines skipped.
+
+    Raises `BadInput` naming the file and the line for what cannot be read.
+    """
+    path = Path(path)
+    decoder = msgspec.json.Decoder(type)
+    number = 0
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield decoder.decode(line)
+    except (OSError, EOFError) as error:
+        raise BadInput(f"{path}: cannot be read: {error}") from error
+    except msgspec.MsgspecError as error:
+        raise BadInput(f"{path}, line {number}: {error}") from error
+
+
+def write_jsonl(path: str | Path, records: Iterable[Any]) -> int:
+    """Write records one a line, gzip-packed where the name ends in `.gz` (byte-identical for equal records).
+
+    Returns how many were written.
+    """
+    path = Path(path)
+    encoder = msgspec.json.Encoder()
+    count = 0
+    with path.open("wb") as raw:
+        out = gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) if path.suffix == ".gz" else raw
+        for record in records:
+            out.write(encoder.encode(record) + b"\n")
+            count += 1
+        if out is not raw:
+            out.close()
+    return count
