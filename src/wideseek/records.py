@@ -145,12 +145,15 @@ class Trajectory(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One agent's whole conversation.
 
     `path` is its place in the agent tree: `lead`, then `lead/2.7` for the seventh subagent of the lead's second turn.
-    `pending` holds the messages that the model has not answered yet; `read` the urls whose pages it opened.
+    `prompt` is its question or subtask, `context_tokens` the length it may grow to, `seed` its own (derived from its
+    place). `pending` holds the messages that the model has not answered yet; `read` the urls whose pages it opened.
     """
 
     role: str
     path: str = "lead"
     prompt: str = ""
+    context_tokens: int = 32_000
+    seed: int = 0
     turns: list[Turn] = []
     pending: list[Message] = []
     read: list[str] = []

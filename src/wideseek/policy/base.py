@@ -1,0 +1,52 @@
+"""The policy seam: whatever can say the next turn of an agent.
+
+A backend implements `complete` and nothing else. It gets the trajectory so far (the request is its messages, ending with
+`trajectory.pending`) and the *schemas* of the tools, never the tools. It keeps its own concurrency limit, because it owns
+the resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from wideseek.records import Completion, Trajectory
+
+
+class ToolSchema(msgspec.Struct, frozen=True):
+    """What a model is told about a tool: its name, what it does, and the JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a turn is sampled. `None` leaves the choice to the backend. `max_tokens` caps one turn."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+
+
+class Policy(Protocol):
+    """Says the next turn of an agent.
+
+    `name` is the model's name as users write it, `version` counts weight updates (0 for weights that never change).
+    """
+
+    name: str
+    version: int
+
+    async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
+        """The next turn of `trajectory`, without changing it.
+
+        Raises `PolicyRejected` for what no retry can mend, `PolicyUnavailable` when every retry failed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Free connections and memory. The policy is not used afterwards."""
+        ...
