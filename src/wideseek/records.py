@@ -146,7 +146,8 @@ class Trajectory(msgspec.Struct, omit_defaults=True, kw_only=True):
 
     `path` is its place in the agent tree: `lead`, then `lead/2.7` for the seventh subagent of the lead's second turn.
     `prompt` is its question or subtask, `context_tokens` the length it may grow to, `seed` its own (derived from its
-    place). `pending` holds the messages that the model has not answered yet; `read` the urls whose pages it opened.
+    place). `pending` holds the messages that the model has not answered yet; `read` the urls whose pages it opened;
+    `hurried` is set once it was told to answer because the budget was nearly spent.
     """
 
     role: str
@@ -159,8 +160,19 @@ class Trajectory(msgspec.Struct, omit_defaults=True, kw_only=True):
     read: list[str] = []
     stop: Stop | None = None
     error: str | None = None
+    hurried: bool = False
     tool_usage: Usage = msgspec.field(default_factory=Usage)
     seconds: float = 0.0
+
+    def add(self, completion: Completion, seconds: float = 0.0) -> Completion:
+        """Append the turn in which the model answered what was pending."""
+        self.turns.append(Turn(self.pending, completion, seconds))
+        self.pending = []
+        return completion
+
+    def end(self, stop: Stop, error: str | None = None) -> Trajectory:
+        self.stop, self.error = stop, error
+        return self
 
     @property
     def parent(self) -> str | None:
@@ -203,6 +215,11 @@ class Rollout(msgspec.Struct, omit_defaults=True, kw_only=True):
     @property
     def usage(self) -> Usage:
         return sum((run.usage for run in self.trajectories), Usage())
+
+    @property
+    def partial(self) -> bool:
+        """Whether the budget cut the work short, so that the answer may lack what there was no time to find."""
+        return any(run.stop == "budget" or run.hurried for run in self.trajectories)
 
     @property
     def width(self) -> int:

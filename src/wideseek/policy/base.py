@@ -34,11 +34,22 @@ class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
 class Policy(Protocol):
     """Says the next turn of an agent.
 
-    `name` is the model's name as users write it, `version` counts weight updates (0 for weights that never change).
+    `name` is the model's name as users write it, `version` counts weight updates (0 for weights that never change),
+    `sampling` is how it samples: together with the messages they are what a replay has to agree with. `label` is what
+    every output has to say about where its words come from (empty for a language model).
     """
 
-    name: str
-    version: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def sampling(self) -> Sampling: ...
+
+    @property
+    def label(self) -> str: ...
 
     async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
         """The next turn of `trajectory`, without changing it.
@@ -50,3 +61,32 @@ class Policy(Protocol):
     async def close(self) -> None:
         """Free connections and memory. The policy is not used afterwards."""
         ...
+
+
+class PolicyWrapper:
+    """A policy around another: the base of what adds to `complete` and passes on everything else."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    @property
+    def name(self) -> str:
+        return self._policy.name
+
+    @property
+    def version(self) -> int:
+        return self._policy.version
+
+    @property
+    def sampling(self) -> Sampling:
+        return self._policy.sampling
+
+    @property
+    def label(self) -> str:
+        return self._policy.label
+
+    async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
+        return await self._policy.complete(trajectory, tools)
+
+    async def close(self) -> None:
+        await self._policy.close()

@@ -1,0 +1,46 @@
+"""From an agent's last words to an answer: a table, or a short text in a box.
+
+A model is asked for one fenced markdown table; the *last* table of its text counts, because models think aloud before it.
+When a run ends before the lead has answered, `findings_table` makes the table of what the agents have reported so far.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from wideseek.records import Rollout
+from wideseek.table import Table, find_tables
+
+
+def final_table(text: str) -> Table | None:
+    """The last table in `text`, or `None`."""
+    tables = find_tables(text)
+    return tables[-1] if tables else None
+
+
+def boxed(text: str) -> str | None:
+    r"""The content of the last `\boxed{...}` whose braces balance, or `None`."""
+    for start in reversed([match.end() for match in re.finditer(r"\\boxed\s*\{", text)]):
+        depth = 1
+        for end in range(start, len(text)):
+            depth += {"{": 1, "}": -1}.get(text[end], 0)
+            if depth == 0:
+                return text[start:end].strip()
+    return None
+
+
+def findings_table(rollout: Rollout, columns: Sequence[str], key: Sequence[str]) -> Table:
+    """What the agents have reported so far, as one table; possibly without rows, never an error.
+
+    Tables in their reports are merged on `key` (`columns` and `key` may be empty: then the first report's). Where no report
+    holds a table, the rows are the reports themselves: one per subtask.
+    """
+    reports = [(run.prompt, run.turns[-1].completion.text) for run in rollout.trajectories if run.turns]
+    tables = [table for _, text in reports for table in find_tables(text)[-1:] if table.rows]
+    if tables:
+        first, *rest = tables
+        merged, _ = first.merge(rest, list(key) or first.columns[:1])
+        return merged
+    said = [[prompt, text] for prompt, text in reports[1:] if text.strip()]
+    return Table(["subtask", "finding"], said) if said else Table(list(columns) or ["finding"], [])

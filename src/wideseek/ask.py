@@ -1,0 +1,339 @@
+"""The main job: a broad question becomes one audited table.
+
+    question, config -> team -> rollout -> answer -> table -> contract -> evidence -> Result
+
+A run has a folder: `run.json` (what was asked, with which configuration), `journal.jsonl` (every completed call),
+`rollout.json` and `result.json` (once it has ended). `resume=folder` goes on where a killed run stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from wideseek.answer import boxed, final_table, findings_table
+from wideseek.budget import Budget, Limits
+from wideseek.config import Config
+from wideseek.contract import Contract
+from wideseek.errors import BadInput, RunDirError
+from wideseek.evidence import EvidenceTable, supported_share, trace
+from wideseek.journal import Journal
+from wideseek.policy.base import Policy, Sampling
+from wideseek.records import Rollout, Task, Usage, language_of
+from wideseek.roles import LEAD, SINGLE, SUB, Profile, Role
+from wideseek.table import Table
+from wideseek.team import PageTools, Team
+from wideseek.tools.base import Source
+
+if TYPE_CHECKING:
+    import pydantic
+
+Status = Literal["complete", "partial", "failed", "interrupted"]
+EXIT_CODES: dict[Status, int] = {"complete": 0, "failed": 1, "partial": 3, "interrupted": 130}
+
+
+class RunRequest(msgspec.Struct, kw_only=True):
+    """What a run was asked to do: the record in `run.json`, all that a resume needs."""
+
+    question: str
+    config: dict[str, Any]
+    columns: list[str] = []
+    key: list[str] = []
+
+    @property
+    def contract(self) -> Contract | None:
+        return Contract(self.columns, self.key) if self.columns else None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a face may watch and do while a run goes on: the growing rollout, and the budget (to interrupt it)."""
+
+    rollout: Rollout
+    budget: Budget
+    policies: dict[str, Policy]
+
+
+@dataclass
+class Result:
+    """A table with what stands behind it.
+
+    `evidence[row][column]` belongs to `table.rows[row][column]`; `supported` is the share of supported cells among those
+    that are not empty, in [0, 1]. `status` is `complete`, `partial` (a budget or limit ended it), `failed` or `interrupted`,
+    and `reason` says why in words. `notes` says what was repaired or is missing. `typed` holds one instance a row where a
+    pydantic model was given as the schema.
+    """
+
+    question: str
+    table: Table
+    key: list[str]
+    evidence: EvidenceTable
+    rollout: Rollout
+    status: Status
+    reason: str
+    usage: Usage
+    seconds: float
+    label: str = ""
+    notes: list[str] = field(default_factory=list)
+    typed: list[Any] = field(default_factory=list)
+    run_dir: Path | None = None
+
+    @property
+    def supported(self) -> float | None:
+        return supported_share(self.evidence)
+
+    @property
+    def rows(self) -> list[Any]:
+        """Typed rows where a schema was given, else one dict a row."""
+        return self.typed or self.table.records()
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `wideseek ask --json` prints."""
+        return {
+            "question": self.question,
+            "status": self.status,
+            "stop": self.rollout.stop,
+            "reason": self.reason,
+            "label": self.label,
+            "columns": self.table.columns,
+            "key": self.key,
+            "rows": self.table.rows,
+            "evidence": msgspec.to_builtins(self.evidence),
+            "supported": self.supported,
+            "notes": self.notes,
+            "usage": {**msgspec.to_builtins(self.usage), "tokens": self.usage.tokens, "seconds": round(self.seconds, 3)},
+            "run_dir": str(self.run_dir) if self.run_dir else None,
+        }
+
+
+def ask(question: str, **options: Any) -> Result:
+    """`ask_async` for code that is not asynchronous. Raises `RuntimeError` inside a running event loop."""
+    return run(ask_async(question, **options))
+
+
+def run(job: Any) -> Any:
+    """Run a coroutine to its end, on uvloop where it is installed."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        new_event_loop = None
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(job)
+
+
+async def ask_async(
+    question: str,
+    *,
+    schema: type[pydantic.BaseModel] | None = None,
+    columns: str | Sequence[str] | None = None,
+    key: str | Sequence[str] | None = None,
+    run_dir: str | Path | None = None,
+    config: Config | str | Path | None = None,
+    watch: Callable[[Watch], None] | None = None,
+    **options: Any,
+) -> Result:
+    """Answer a broad question with one table, each cell traced to a page that was read.
+
+    `options` are configuration keys, nested ones with two underscores: `model="openai/gpt-5"`, `width=20` (short for
+    `lead__max_calls`), `budget__usd=1.0`, `corpus="my-index"`. `columns` and `key`, or a pydantic model as `schema`, fix the
+    table's columns. With `run_dir` every call is journalled there, and calling again with the same folder and question
+    resumes.
+
+    Raises `BadInput` for what the user can mend (one line: where and what next), `PolicyRejected` for a model that refuses.
+    What goes wrong later is told in the result, which has a table in every case.
+    """
+    request = make_request(question, schema=schema, columns=columns, key=key, config=config, options=options)
+    return await answer(request, Path(run_dir) if run_dir else None, schema=schema, watch=watch)
+
+
+def make_request(
+    question: str,
+    *,
+    schema: type[pydantic.BaseModel] | None = None,
+    columns: str | Sequence[str] | None = None,
+    key: str | Sequence[str] | None = None,
+    config: Config | str | Path | None = None,
+    options: dict[str, Any] | None = None,
+) -> RunRequest:
+    """Check everything that can be checked before anything runs. Raises `BadInput`."""
+    overrides = {_SHORT.get(name, name).replace("__", "."): value for name, value in (options or {}).items()}
+    if not isinstance(config, Config):
+        config = Config.load(Path(config) if config else None, overrides)
+    elif overrides:
+        raise BadInput(f"{', '.join(overrides)}: given beside a ready Config; put it into the Config")
+    _check_question(question, config)
+    contract = Contract.of_model(schema) if schema else Contract.parse(columns, key) if columns else None
+    if key and not columns and not schema:
+        raise BadInput("key: needs columns: name the columns of the table, the key among them")
+    return RunRequest(
+        question=question.strip(),
+        config=config.model_dump(mode="json", exclude_defaults=True),
+        columns=contract.columns if contract else [],
+        key=contract.key if contract else [],
+    )
+
+
+_SHORT = {
+    "width": "lead__max_calls",
+    "max_tokens": "budget__tokens",
+    "max_usd": "budget__usd",
+    "max_seconds": "budget__seconds",
+    "max_calls": "budget__calls",
+}
+
+
+def _check_question(question: str, config: Config) -> None:
+    if not question.strip():
+        raise BadInput("the question is empty: ask for a list of things and the facts wanted of each")
+    limit = 2 * config.lead.context_tokens  # about half of the context at four characters a token
+    if len(question) > limit:
+        raise BadInput(
+            f"the question has {len(question):,} characters, at most {limit:,} fit beside the work "
+            "(half of lead.context_tokens): shorten it, or raise lead.context_tokens and sub.context_tokens"
+        )
+
+
+def load_request(folder: Path) -> RunRequest:
+    """What the run in `folder` was asked. Raises `RunDirError` where there is no run, or an unreadable one."""
+    path = folder / "run.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunRequest)
+    except FileNotFoundError as error:
+        raise RunDirError(f"{folder}: there is no run to resume (no run.json): check the folder") from error
+    except (OSError, msgspec.MsgspecError) as error:
+        raise RunDirError(f"{path}: cannot be read ({error}): start again with another --run-dir") from error
+
+
+async def answer(
+    request: RunRequest,
+    folder: Path | None = None,
+    *,
+    schema: type[pydantic.BaseModel] | None = None,
+    watch: Callable[[Watch], None] | None = None,
+) -> Result:
+    """Run `request`, journalled in `folder`: what its journal holds is not done again."""
+    started = time.monotonic()
+    config = Config.model_validate(request.config)
+    with Journal(folder) as journal:
+        if folder:
+            _write(folder / "run.json", request)
+        budget = Budget(Limits(**config.budget.model_dump()), spent=journal.spent())
+        async with open_team(config, journal, budget) as team:
+            task = _task(request, config, team.profile)
+            rollout = await team.solve(
+                task,
+                workflow=config.workflow,
+                observe=lambda rollout: watch(Watch(rollout, budget, dict(team.policies))) if watch else None,
+            )
+            label = "; ".join(sorted({p.label for p in team.policies.values() if p.label}))
+        result = _result(request, rollout, budget, schema)
+        result.seconds, result.label, result.run_dir = time.monotonic() - started, label, folder
+        if folder:
+            _write(folder / "rollout.json", rollout)
+            _write(folder / "result.json", result.as_json())
+    return result
+
+
+def _task(request: RunRequest, config: Config, profile: Profile) -> Task:
+    language = language_of(request.question) if config.language == "auto" else config.language
+    question = request.question
+    if request.columns:
+        wanted = profile.notice(
+            "contract", language, columns=", ".join(request.columns), key=", ".join(request.key)
+        )
+        question = f"{question}\n\n{wanted}"
+    return Task(question=question, language=language, kind="wide", required=request.columns, unique_columns=request.key)
+
+
+def _result(
+    request: RunRequest, rollout: Rollout, budget: Budget, schema: type[pydantic.BaseModel] | None
+) -> Result:
+    table = _answered_table(rollout)
+    found = table is not None
+    notes = [] if found else ["The lead gave no table: these are the findings so far."]
+    table = table if table is not None else findings_table(rollout, request.columns, request.key)
+    key = request.key or table.columns[:1]
+    typed: list[Any] = []
+    if request.contract:
+        table, repairs = request.contract.conform(table)
+        notes += repairs
+        if schema:
+            typed, problems = request.contract.typed(table, schema)
+            notes += problems
+    notes += _failures(rollout)
+    status, reason = _status(rollout, found, budget)
+    return Result(
+        question=request.question,
+        table=table,
+        key=key,
+        evidence=trace(table, key, rollout),
+        rollout=rollout,
+        status=status,
+        reason=reason,
+        usage=budget.spent,
+        seconds=0.0,
+        notes=notes,
+        typed=typed,
+    )
+
+
+def _answered_table(rollout: Rollout) -> Table | None:
+    """The lead's table; a short answer in a box is a table of one cell."""
+    table = final_table(rollout.answer)
+    if table is None and (short := boxed(rollout.answer)) is not None:
+        return Table(["answer"], [[short]])
+    return table
+
+
+def _status(rollout: Rollout, found: bool, budget: Budget) -> tuple[Status, str]:
+    if budget.interrupted:
+        return "interrupted", budget.reason
+    if rollout.stop == "error":
+        return "failed", rollout.error or "the model failed"
+    if rollout.partial:
+        return "partial", budget.reason if budget.limited else "budget"
+    if found:
+        return "complete", "answered"
+    if rollout.stop == "answer":
+        return "failed", rollout.answer.strip() or "the model answered with an empty text"
+    return "partial", f"the lead reached its limit ({rollout.stop}) before it answered"
+
+
+def _failures(rollout: Rollout) -> list[str]:
+    failed = [run for run in rollout.trajectories[1:] if run.stop == "error"]
+    return [f"Subagent {run.path} failed and was reported as failed to the lead: {run.error}" for run in failed]
+
+
+# -------------------------------------------------------------------------------------------- from config to a team
+
+
+@asynccontextmanager
+async def open_team(config: Config, journal: Journal, budget: Budget) -> AsyncIterator[Team]:
+    """The team that `config` describes; its policies and source are closed at the end."""
+    profile = Profile.load(config.prompts)
+    policies = open_policies(config)
+    try:
+        source = open_source(config.corpus)
+        try:
+            yield Team(
+                policies,
+                source,
+                profile=profile,
+                roles=_roles(config),
+                page_tools=PageTools(**config.pages.model_dump()),
+                budget=budget,
+                journal=journal,
+                seed=config.seed,
+            )
+        finally:
+            await source.close()
+    finally:
+        for policy in {id(policy): policy for policy in policies.values()}.values():
+            await policy.close()

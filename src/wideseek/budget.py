@@ -1,0 +1,152 @@
+"""The budget of a run: tokens, money, time and calls, and how it ends.
+
+A run is told three times, so that it can end with a table instead of a crash:
+
+    1 - reserve       every agent is told, with its next tool reply, to answer with what it has; no new tool work starts
+    1 - reserve / 2   subagents get no further model call
+    1                 nobody does
+
+The last stretch belongs to the lead alone: it is what the table is written with. Running calls are cut off only by time
+and by the user (Ctrl-C); what was paid for is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+import msgspec
+
+from wideseek.errors import BudgetEnded
+from wideseek.policy.base import Policy, PolicyWrapper, ToolSchema
+from wideseek.records import Completion, Trajectory, Usage
+
+
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The most a run may spend; `None` is no limit.
+
+    `usd` needs prices, `calls` counts model calls, `seconds` is wall time. `reserve` is the share that is kept for
+    answering once the rest is spent.
+    """
+
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+    calls: int | None = None
+    reserve: float = 0.2
+
+
+class Budget:
+    """What a run has spent, and whether it may go on."""
+
+    def __init__(
+        self, limits: Limits | None = None, spent: Usage | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.limits = limits or Limits()
+        self.spent = spent or Usage()
+        self.interrupted = False
+        self._clock = clock
+        self._started = clock()
+        self._waiting: set[asyncio.Timeout] = set()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the budget was opened."""
+        return self._clock() - self._started
+
+    @property
+    def limited(self) -> bool:
+        """Whether anything can run out."""
+        return bool(self._dimensions())
+
+    @property
+    def closing(self) -> bool:
+        """Whether agents have to answer with what they have."""
+        return self.share >= 1 - self.limits.reserve
+
+    @property
+    def share(self) -> float:
+        """The largest spent share of any limit; 1 or more when something has run out."""
+        return max((spent / limit if limit else 1.0 for _, spent, limit in self._dimensions()), default=0.0)
+
+    @property
+    def reason(self) -> str:
+        """What ended or is ending the run, in words."""
+        if self.interrupted:
+            return "interrupted by the user"
+        name, spent, limit = max(self._dimensions(), key=lambda d: d[1] / d[2] if d[2] else 1.0)
+        return f"budget: {_amount(spent)} of {_amount(limit)} {name}"
+
+    def spend(self, usage: Usage) -> None:
+        """Count what was used. Calls are counted when they start (`call`), so `usage.calls` is not added again."""
+        self.spent = self.spent + msgspec.structs.replace(usage, calls=0)
+
+    def interrupt(self) -> None:
+        """End the run now: running calls are cut off, no new one starts."""
+        self.interrupted = True
+        now = asyncio.get_running_loop().time()
+        for waiting in self._waiting:
+            waiting.reschedule(now)
+
+    @asynccontextmanager
+    async def call(self, *, lead: bool) -> AsyncIterator[None]:
+        """Around one model call. Raises `BudgetEnded` if it may not start, or if time or the user cuts it off."""
+        end = 1.0 if lead else 1 - self.limits.reserve / 2
+        calls = self.limits.calls
+        if self.share >= end or (calls is not None and self.spent.calls + 1 > calls * end):
+            raise BudgetEnded(self.reason)
+        self.spent = self.spent + Usage(calls=1)
+        async with self.guard(lead=lead):
+            yield
+
+    @asynccontextmanager
+    async def guard(self, *, lead: bool) -> AsyncIterator[None]:
+        """Around anything that takes time. Raises `BudgetEnded` when time runs out or the user interrupts."""
+        if self.interrupted:
+            raise BudgetEnded(self.reason)
+        waiting = asyncio.timeout(self._seconds_left(lead))
+        try:
+            async with waiting:
+                self._waiting.add(waiting)
+                yield
+        except TimeoutError as error:
+            if not waiting.expired():
+                raise
+            raise BudgetEnded(self.reason) from error
+        finally:
+            self._waiting.discard(waiting)
+
+    def _seconds_left(self, lead: bool) -> float | None:
+        if self.limits.seconds is None:
+            return None
+        end = 1.0 if lead else 1 - self.limits.reserve / 2
+        return max(0.0, self.limits.seconds * end - self.seconds)
+
+    def _dimensions(self) -> list[tuple[str, float, float]]:
+        limits, spent = self.limits, self.spent
+        pairs = [
+            ("tokens", spent.tokens, limits.tokens),
+            ("US dollars", spent.usd, limits.usd),
+            ("seconds", self.seconds, limits.seconds),
+            ("model calls", spent.calls, limits.calls),
+        ]
+        return [(name, float(amount), float(limit)) for name, amount, limit in pairs if limit is not None]
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
+class MeteredPolicy(PolicyWrapper):
+    """A policy whose calls the budget counts, and may refuse or cut off."""
+
+    def __init__(self, policy: Policy, budget: Budget) -> None:
+        super().__init__(policy)
+        self._budget = budget
+
+    async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
+        async with self._budget.call(lead=trajectory.parent is None):
+            completion = await super().complete(trajectory, tools)
+        self._budget.spend(completion.usage)
+        return completion

@@ -1,0 +1,190 @@
+"""The configuration: TOML files and `key=value` overrides, checked before anything runs.
+
+    defaults  <-  wideseek.toml here (or --config FILE)  <-  --set key=value  <-  command-line options
+
+`wideseek config` prints every key with its default. An unknown key is an error that names the nearest right one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from rapidfuzz import process
+
+from wideseek.errors import BadConfig
+
+LOCAL_FILE = "wideseek.toml"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class RoleLimits(Section):
+    """How far one agent may go."""
+
+    max_turns: int = Field(ge=1, description="turns of one agent, its answer included (depth)")
+    max_calls: int = Field(ge=1, description="tool calls, or subagents, per turn")
+    context_tokens: int = Field(32_000, ge=512, description="length that one agent's conversation may grow to")
+
+
+class Lead(RoleLimits):
+    max_turns: int = Field(10, ge=1, description="turns of the lead, its answer included")
+    max_calls: int = Field(10, ge=1, description="subagents per turn (width; --width)")
+
+
+class Sub(RoleLimits):
+    max_turns: int = Field(20, ge=1, description="turns of a subagent, its report included")
+    max_calls: int = Field(5, ge=1, description="tool calls per turn")
+
+
+class Single(RoleLimits):
+    max_turns: int = Field(50, ge=1, description="turns of the single agent, its answer included")
+    max_calls: int = Field(5, ge=1, description="tool calls per turn")
+
+
+class SamplingConfig(Section):
+    """How models sample. Unset: the server's own defaults."""
+
+    temperature: float | None = Field(None, ge=0, le=5, description="0 is greedy")
+    top_p: float | None = Field(None, gt=0, le=1)
+    max_tokens: int | None = Field(None, ge=1, description="tokens of one turn")
+
+
+class ChatConfig(Section):
+    """How OpenAI-compatible servers are called."""
+
+    timeout_s: float = Field(600.0, gt=0, description="seconds for one call")
+    attempts: int = Field(10, ge=1, description="tries of one call before it counts as failed")
+    concurrency: int = Field(64, ge=1, description="calls in flight per model")
+    tool_calls: Literal["native", "text"] = Field(
+        "native", description="native: the server's tools field; text: <tool_call> in the text"
+    )
+    extra: dict[str, Any] = Field({}, description="further fields of every request body")
+
+
+class PagesConfig(Section):
+    """How subagents search and read."""
+
+    search_count: int = Field(3, ge=1, le=20, description="hits per search unless the agent asks otherwise")
+    page_chars: int = Field(25_000, ge=100, description="characters of a page that an agent gets")
+    shown_only: bool = Field(True, description="agents open only urls that they were shown")
+    summarise: bool = Field(False, description="pages are summarised by the model for what the agent wants to know")
+
+
+class BudgetConfig(Section):
+    """What a run may spend. Unset: no limit."""
+
+    tokens: int | None = Field(None, ge=1)
+    usd: float | None = Field(None, gt=0, description="needs the model's prices")
+    seconds: float | None = Field(None, gt=0)
+    calls: int | None = Field(None, ge=1, description="model calls")
+    reserve: float = Field(0.2, gt=0, lt=1, description="share kept for answering")
+
+
+class Price(Section):
+    """US dollars per million tokens."""
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+
+
+class ProviderConfig(Section):
+    """An OpenAI-compatible server under a short name: `NAME/MODEL`."""
+
+    base_url: str
+    key_env: str | None = Field(None, description="environment variable that holds the key")
+
+
+class Config(Section):
+    """Everything that `wideseek ask` can be told."""
+
+    model: str = Field("expert", description="who leads: openai/NAME, ollama/NAME, http://host:port/v1#NAME, expert")
+    sub_model: str | None = Field(None, description="who searches and reads, if not the same")
+    workflow: Literal["team", "single"] = "team"
+    corpus: Path | None = Field(None, description="folder of an index made by `wideseek index`; unset: the pocket world")
+    prompts: str = Field("default", description="prompt profile: default, wideseek-r1, nano, or a folder")
+    language: Literal["auto", "en", "zh"] = "auto"
+    seed: int = 0
+    lead: Lead = Lead()
+    sub: Sub = Sub()
+    single: Single = Single()
+    sampling: SamplingConfig = SamplingConfig()
+    chat: ChatConfig = ChatConfig()
+    pages: PagesConfig = PagesConfig()
+    budget: BudgetConfig = BudgetConfig()
+    prices: dict[str, Price] = Field({}, description="by model, as named in `model`")
+    providers: dict[str, ProviderConfig] = {}
+
+    @classmethod
+    def load(cls, file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Self:
+        """From `file` (default: `wideseek.toml` in this folder, if there) and dotted `overrides` (`None` is unset).
+
+        Raises `BadConfig` naming the file or option, the key, and the nearest right key or what is allowed.
+        """
+        path = file or (Path(LOCAL_FILE) if Path(LOCAL_FILE).is_file() else None)
+        values = _toml(path) if path else {}
+        for key, value in (overrides or {}).items():
+            if value is not None:
+                _set(values, key, value)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise BadConfig("; ".join(_explained(cls, problem, path) for problem in error.errors())) from error
+
+
+def read_overrides(pairs: Iterable[str]) -> dict[str, Any]:
+    """`["budget.calls=20", "model=ollama/qwen3"]` as a dict; values are TOML where they parse as TOML, else text."""
+    overrides = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise BadConfig(f"--set {pair}: write key=value, for example --set budget.calls=20")
+        overrides[key.strip()] = _toml_value(value.strip())
+    return overrides
+
+
+def describe(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """(dotted key, default, what it is) for every key that can be set."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.default, BaseModel):
+            yield from describe(type(field.default), f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.default, field.description or ""
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadConfig(f"{path}: cannot be read: {error}") from error
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise BadConfig(f"{key}: {section} is a value, not a section")
+    values[name] = value
+
+
+def _explained(config: type[BaseModel], problem: Any, path: Path | None) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    where = f"{path}: " if path else ""
+    if problem["type"] == "extra_forbidden":
+        known = [name for name, _, _ in describe(config)]
+        nearest = process.extractOne(key, known)
+        return f"{where}{key}: unknown; did you mean {nearest[0]}? (`wideseek config` lists all)"
+    return f"{where}{key}: {problem['msg'].lower()}, not {problem['input']!r}"

@@ -1,0 +1,173 @@
+"""The journal: every completed policy and tool call of a run, in the order they completed.
+
+A call is recorded before its result is used. Resuming after a kill is a re-run that finds what is done in the journal
+and calls only what is missing; replaying offline is the same with nothing missing. An entry is found by its *place*
+(task, trial, agent path, turn, call) and a *digest of the request*: a run that asks something else at that place gets a
+miss, never a wrong answer. The file is JSON lines; a kill can tear the last line only, which is then dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from wideseek.errors import RunDirError
+from wideseek.policy.base import Policy, PolicyWrapper, ToolSchema
+from wideseek.records import Completion, Trajectory, Usage
+
+FORMAT = 1
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder()
+
+
+class _Header(msgspec.Struct, tag="journal"):
+    format: int
+
+
+class _Entry(msgspec.Struct, tag="call"):
+    place: str
+    digest: str
+    value: msgspec.Raw
+
+
+_entries = msgspec.json.Decoder(_Header | _Entry)
+
+
+def digest(*parts: Any) -> str:
+    """A fingerprint of a request: equal parts, equal digest, on any machine."""
+    return hashlib.blake2b(_encoder.encode(parts), digest_size=12).hexdigest()
+
+
+class Journal:
+    """In memory where `folder` is `None`: then nothing is kept and nothing found.
+
+    Raises `RunDirError` for a folder that another run holds, that cannot be written, or whose journal is damaged or
+    of a newer format; `record` raises it when the disk is full. Use as a context manager: it holds the folder's lock.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self.recalled = 0
+        self._done: dict[tuple[str, str], msgspec.Raw] = {}
+        self._file = -1
+        if folder is not None:
+            self._lock = _locked(folder)
+            try:
+                self._open(folder / "journal.jsonl")
+            except BaseException:
+                self._lock.release()
+                raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.folder is not None and self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+            self._lock.release()
+
+    def recall(self, place: str, digest: str, type: type[T]) -> T | None:
+        """What was recorded for this request at this place, or `None`."""
+        value = self._done.get((place, digest))
+        if value is None:
+            return None
+        self.recalled += 1
+        return msgspec.json.decode(value, type=type)
+
+    def record(self, place: str, digest: str, value: Any) -> None:
+        """Keep a completed call: it is in the file (not only in this process) when this returns."""
+        if self._file < 0:
+            return
+        line = _encoder.encode(_Entry(place, digest, msgspec.Raw(_encoder.encode(value)))) + b"\n"
+        self._write(line)
+
+    def spent(self) -> Usage:
+        """What the recorded calls have cost: a resumed run has already spent it."""
+        total = Usage()
+        for value in self._done.values():
+            total = total + msgspec.json.decode(value, type=_Spent).usage
+        return total
+
+    def _open(self, path: Path) -> None:
+        try:
+            size = self._load(path) if path.exists() else 0
+            self._file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+            os.ftruncate(self._file, size)
+        except OSError as error:
+            raise RunDirError(f"{path}: cannot be opened ({error.strerror}): choose another --run-dir") from error
+        if not size:
+            self._write(_encoder.encode(_Header(FORMAT)) + b"\n")
+
+    def _load(self, path: Path) -> int:
+        """Read the entries; returns the length of the file without a torn last line."""
+        data = path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        for number, line in enumerate(data[:whole].splitlines(), 1):
+            try:
+                entry = _entries.decode(line)
+            except msgspec.MsgspecError as error:
+                raise RunDirError(f"{path}, line {number}: damaged ({error}): choose another --run-dir") from error
+            if isinstance(entry, _Entry):
+                self._done[entry.place, entry.digest] = entry.value
+            elif entry.format > FORMAT:
+                raise RunDirError(
+                    f"{path}: is of format {entry.format}, this wideseek reads {FORMAT}: upgrade wideseek"
+                )
+        return whole
+
+    def _write(self, line: bytes) -> None:
+        try:
+            written = os.write(self._file, line)
+            while written < len(line):
+                written += os.write(self._file, line[written:])
+        except OSError as error:
+            raise RunDirError(
+                f"{self.folder}: the journal cannot be written ({error.strerror}): make room, then run again with "
+                f"--resume {self.folder}; what was recorded is kept"
+            ) from error
+
+
+class _Spent(msgspec.Struct):
+    usage: Usage = msgspec.field(default_factory=Usage)
+
+
+def _locked(folder: Path) -> FileLock:
+    lock = FileLock(folder / "lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunDirError(f"{folder}: another run is using it: wait for it, or choose another --run-dir") from error
+    except OSError as error:
+        raise RunDirError(f"{folder}: cannot be written ({error.strerror}): choose another --run-dir") from error
+    return lock
+
+
+class RecordedPolicy(PolicyWrapper):
+    """A policy whose completions are taken from the journal where they are there, and recorded where not.
+
+    `scope` is the task and trial.
+    """
+
+    def __init__(self, policy: Policy, journal: Journal, scope: str) -> None:
+        super().__init__(policy)
+        self._journal, self._scope = journal, scope
+
+    async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
+        place = f"{self._scope}/{self.version}/{trajectory.path}/{len(trajectory.turns)}"
+        request = digest(
+            self.name, self.sampling, list(trajectory.messages()), tools, trajectory.seed, trajectory.context_tokens
+        )
+        completion = self._journal.recall(place, request, Completion)
+        if completion is None:
+            completion = await super().complete(trajectory, tools)
+            self._journal.record(place, request, completion)
+        return completion
