@@ -211,6 +211,18 @@ def load_request(folder: Path) -> RunRequest:
         raise RunDirError(f"{path}: cannot be read ({error}): start again with another --run-dir") from error
 
 
+def load_rollout(folder: Path) -> Rollout:
+    """The ended run in `folder`. Raises `RunDirError` where it has not ended, or cannot be read."""
+    path = folder / "rollout.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Rollout)
+    except FileNotFoundError as error:
+        load_request(folder)
+        raise RunDirError(f"{folder}: this run has not ended: wideseek ask --resume {folder}") from error
+    except (OSError, msgspec.MsgspecError) as error:
+        raise RunDirError(f"{path}: cannot be read: {error}") from error
+
+
 async def answer(
     request: RunRequest,
     folder: Path | None = None,
@@ -337,3 +349,84 @@ async def open_team(config: Config, journal: Journal, budget: Budget) -> AsyncIt
     finally:
         for policy in {id(policy): policy for policy in policies.values()}.values():
             await policy.close()
+
+
+def _roles(config: Config) -> dict[str, Role]:
+    limits = {LEAD: config.lead, SUB: config.sub, SINGLE: config.single}
+    return {role.name: msgspec.structs.replace(role, **limit.model_dump()) for role, limit in limits.items()}
+
+
+def open_policies(config: Config) -> dict[str, Policy]:
+    """A policy for every role. Raises `BadInput` for a model name that cannot be read."""
+    lead = open_policy(config.model, config)
+    sub = open_policy(config.sub_model, config) if config.sub_model else lead
+    return {"lead": lead, "single": lead, "sub": sub, "summary": sub}
+
+
+def open_policy(model: str, config: Config) -> Policy:
+    """The policy that users call `model`."""
+    from wideseek.policy.names import Provider, parse_model
+
+    providers = {name: Provider(p.base_url, p.key_env) for name, p in config.providers.items()}
+    name = parse_model(model, providers)
+    if name.kind == "expert":
+        from wideseek.policy.scripted import Expert
+
+        return Expert()
+    from wideseek.policy.chat import ChatPolicy
+
+    price = config.prices.get(model)
+    return ChatPolicy(
+        name,
+        sampling=Sampling(**config.sampling.model_dump()),
+        prices=(price.prompt, price.completion) if price else None,
+        **config.chat.model_dump(),
+    )
+
+
+def open_source(corpus: Path | None) -> Source:
+    """The index in `corpus`, or the bundled pocket world's (indexed on first use), behind a cache with single flight."""
+    from wideseek.tools.cache import Cached
+    from wideseek.tools.corpus import Corpus
+
+    return Cached(Corpus.open(corpus if corpus else _pocket_index()))
+
+
+def _pocket_index() -> Path:
+    """The index of the pocket world in the user's cache, built on first use; its name holds the pages' fingerprint."""
+    import hashlib
+    import tempfile
+
+    from filelock import FileLock
+    from platformdirs import user_cache_path
+
+    from wideseek.assets import world_pages
+    from wideseek.records import Page, read_jsonl
+    from wideseek.tools.corpus import Corpus
+
+    pages = world_pages()
+    name = f"pocket-{hashlib.blake2b(pages.read_bytes(), digest_size=6).hexdigest()}-{FORMAT}"
+    for home in (user_cache_path("wideseek"), Path(tempfile.gettempdir()) / "wideseek"):
+        index = home / name
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            with FileLock(home / f"{name}.lock"):
+                if not (home / f"{name}.done").exists():
+                    Corpus.build(read_jsonl(pages, Page), index)
+                    (home / f"{name}.done").touch()
+            return index
+        except OSError:  # a home that cannot be written (containers, batch jobs): the temporary folder will do
+            continue
+    raise BadInput(f"no place to index the pocket world: neither {user_cache_path('wideseek')} nor a temporary folder")
+
+
+def _write(path: Path, record: Any) -> None:
+    """Write a record whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(msgspec.json.encode(record))
+        part.replace(path)
+    except OSError as error:
+        raise RunDirError(
+            f"{path}: cannot be written ({error.strerror}): make room, then wideseek ask --resume {path.parent}"
+        ) from error

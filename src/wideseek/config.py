@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -110,6 +112,8 @@ class Config(Section):
     prompts: str = Field("default", description="prompt profile: default, wideseek-r1, nano, or a folder")
     language: Literal["auto", "en", "zh"] = "auto"
     seed: int = 0
+    prices: dict[str, Price] = Field({}, description="[prices.\"openai/NAME\"] prompt, completion: dollars per million")
+    providers: dict[str, ProviderConfig] = Field({}, description="[providers.NAME] base_url, key_env")
     lead: Lead = Lead()
     sub: Sub = Sub()
     single: Single = Single()
@@ -117,8 +121,6 @@ class Config(Section):
     chat: ChatConfig = ChatConfig()
     pages: PagesConfig = PagesConfig()
     budget: BudgetConfig = BudgetConfig()
-    prices: dict[str, Price] = Field({}, description="by model, as named in `model`")
-    providers: dict[str, ProviderConfig] = {}
 
     @classmethod
     def load(cls, file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Self:
@@ -127,12 +129,18 @@ class Config(Section):
         Raises `BadConfig` naming the file or option, the key, and the nearest right key or what is allowed.
         """
         path = file or (Path(LOCAL_FILE) if Path(LOCAL_FILE).is_file() else None)
-        values = _toml(path) if path else {}
-        for key, value in (overrides or {}).items():
+        return cls.merged(_toml(path) if path else {}, overrides or {}, path)
+
+
+    @classmethod
+    def merged(cls, values: dict[str, Any], overrides: Mapping[str, Any], path: Path | None = None) -> Self:
+        """`values` (read from `path`, if given) with dotted `overrides` on top. Raises `BadConfig`."""
+        merged = deepcopy(values)
+        for key, value in overrides.items():
             if value is not None:
-                _set(values, key, value)
+                _set(merged, key, value)
         try:
-            return cls.model_validate(values)
+            return cls.model_validate(merged)
         except ValidationError as error:
             raise BadConfig("; ".join(_explained(cls, problem, path) for problem in error.errors())) from error
 
@@ -155,6 +163,20 @@ def describe(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tupl
             yield from describe(type(field.default), f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", field.default, field.description or ""
+
+
+def as_toml() -> str:
+    """Every key with its default and its meaning, as a `wideseek.toml` (what is unset by default is commented out)."""
+    lines: list[str] = []
+    section = ""
+    for key, default, meaning in describe():
+        own, _, name = key.rpartition(".")
+        if own != section:
+            lines += ["", f"[{own}]"]
+            section = own
+        value = f"{name} = {json.dumps(default)}" if default is not None else f"# {name} ="
+        lines.append(f"{value:<28} # {meaning}" if meaning else value)
+    return "\n".join(lines).strip()
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -15,7 +15,9 @@ import csv
 import re
 import types
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
@@ -26,6 +28,7 @@ from wideseek.table import Row, Table, first_filled, fold, norm_column, norm_key
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
 
 M = TypeVar("M", bound="BaseModel")
 
@@ -45,8 +48,8 @@ class Contract(msgspec.Struct, frozen=True):
     def parse(cls, columns: str | Sequence[str], key: str | Sequence[str] | None = None) -> Contract:
         """The contract as the command line has it: names parted by commas, in double quotes if they hold one.
 
-        The key's names need only agree with the columns' in `norm_column`. Raises `BadInput` for an empty name, a column
-        named twice, and a key that is not among the columns (naming the nearest).
+        The key's names need only agree with the columns' in `norm_column`. Raises `BadInput` for an empty name, a
+        column named twice, and a key that is not among the columns (naming the nearest).
         """
         names = _names(columns, "columns")
         if key is None:
@@ -85,8 +88,8 @@ class Contract(msgspec.Struct, frozen=True):
     def typed(self, table: Table, model: type[M]) -> tuple[list[M], list[str]]:
         """One validated instance a row, and notes: `conform`'s, and one for every row left out, with key and reason.
 
-        `model` is the one that gave the contract (`of_model`). Cells are cleaned before pydantic sees them, by the
-        field's type and never by guessing:
+        `model` is the one that gave the contract (`of_model`); `BadInput` if it has other columns. Cells are cleaned
+        before pydantic sees them, by the field's type and never by guessing:
 
         * empty, and for all but text also `-`, `/`, `N/A`, `unknown` and the like: the field's default, else `None` if
           it may be, else an empty list or text if it is one, else the row does not validate;
@@ -98,11 +101,10 @@ class Contract(msgspec.Struct, frozen=True):
         """
         table, notes = self.conform(table)
         fields = _fields(model)
-        columns = [(table.columns.index(_column_name(name, field)), name, field) for name, field in fields.items()]
+        by_field = table.select([_column_name(name, field) for name, field in fields.items()])
         instances: list[M] = []
-        for row in table.rows:
-            cells = {name: row[i] for i, name, _ in columns}
-            instance, problems = _validated(model, cells)
+        for row, cells in zip(table.rows, by_field.rows, strict=True):
+            instance, problems = _validated(model, dict(zip(fields, cells, strict=True)))
             if instance is None:
                 notes.append(f"Row {self._key_text(row)} was left out: {'; '.join(problems)}.")
             else:
@@ -126,7 +128,7 @@ class Contract(msgspec.Struct, frozen=True):
         if not lost:
             return named, []
         if named:
-            return named, [f"{_count(lost, 'row')} without a key ({names}) left out."]
+            return named, [f"{_rows(lost)} without a key ({names}) left out."]
         filled = [row for row in rows if any(map(str.strip, row))]
         return filled, [f"No row has a key ({names}): rows were kept as they are."] if filled else []
 
@@ -140,7 +142,9 @@ class Contract(msgspec.Struct, frozen=True):
             if conflicts and self.assumed_key:
                 kept = _distinct(group)
                 merged += kept
-                notes.append(f"{len(kept)} rows share the key {key} but differ; they were kept apart (no key was named).")
+                notes.append(
+                    f"{len(kept)} rows share the key {key} but differ; they were kept apart (no key was named)."
+                )
                 continue
             merged.append(fold(group))
             if len(group) > 1:
@@ -161,15 +165,15 @@ def _distinct(rows: Iterable[Row]) -> list[Row]:
     return [list(row) for row in dict.fromkeys(map(tuple, rows))]
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun} was" if number == 1 else f"{number} {noun}s were"
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number} rows"
 
 
 # ---------------------------------------------------------------------------------------------------------------- names
 
 
 def _names(given: str | Sequence[str], what: str) -> list[str]:
-    """The names in a comma-separated text or a list, stripped. Raises `BadInput` for none, an empty one, or two alike."""
+    """The names in a comma-separated text or a list, stripped. Raises `BadInput` for none, an empty one, a double."""
     names = [name.strip() for name in (_split_names(given, what) if isinstance(given, str) else given)]
     if not any(names):
         raise BadInput(f"{what}: no name given; write them as in Name,Year,Country")
@@ -189,7 +193,9 @@ def _split_names(text: str, what: str) -> list[str]:
     try:
         return next(csv.reader([text], skipinitialspace=True, strict=True), [])
     except csv.Error as error:
-        raise BadInput(f"{what}: {error}; put a name that holds a comma in double quotes, and double its quotes") from error
+        raise BadInput(
+            f"{what}: {error}; put a name that holds a comma in double quotes, and double its quotes"
+        ) from error
 
 
 def _among(name: str, columns: Sequence[str]) -> str:
@@ -206,14 +212,16 @@ def _among(name: str, columns: Sequence[str]) -> str:
 # -------------------------------------------------------------------------------------------------------------- columns
 
 _LIKELY = 60.0  # of 100: near enough to ask "did you mean"
-_ALIKE = 88.0  # of 100: near enough to be taken for the same ("Year" and "Years" are 89, "Birth date" and "Death date" 80)
+_ALIKE = 93.0  # of 100: one slip in a long word; "Country" and "County" are 92
 
 
 def _column_sources(table: Table, wanted: Sequence[str]) -> tuple[list[list[int]], list[str]]:
     """For each wanted column the indices of the table's columns that give its cells, and notes."""
     found = table.columns
     sources = [[i for i, name in enumerate(found) if norm_column(name) == norm_column(column)] for column in wanted]
-    notes = [_doubling_note(table, column, indices) for column, indices in zip(wanted, sources, strict=True) if indices[1:]]
+    notes = [
+        _doubling_note(table, column, indices) for column, indices in zip(wanted, sources, strict=True) if indices[1:]
+    ]
     for same in (_same_letters, _same_but_for_brackets, _alike):
         open_wanted = [w for w, indices in enumerate(sources) if not indices]
         taken = {i for indices in sources for i in indices}
@@ -223,7 +231,9 @@ def _column_sources(table: Table, wanted: Sequence[str]) -> tuple[list[list[int]
             sources[w] = [i]
             notes.append(f"Column {found[i]!r} was read as {wanted[w]!r}.")
     taken = {i for indices in sources for i in indices}
-    notes += [f"Column {wanted[w]!r} is missing; its cells are empty." for w, indices in enumerate(sources) if not indices]
+    notes += [
+        f"Column {wanted[w]!r} is missing; its cells are empty." for w, indices in enumerate(sources) if not indices
+    ]
     notes += [f"Column {name!r} was not asked for and was left out." for i, name in enumerate(found) if i not in taken]
     return sources, notes
 
@@ -237,15 +247,15 @@ def _unrivalled(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
 def _doubling_note(table: Table, column: str, indices: list[int]) -> str:
     differ = sum(len({norm_key(row[i]) for i in indices if row[i].strip()}) > 1 for row in table.rows)
     note = f"Column {column!r} came {len(indices)} times; the first filled cell of each row was kept"
-    return f"{note} ({_count(differ, 'row').rpartition(' ')[0]} differed)." if differ else f"{note}."
+    return f"{note} ({_rows(differ)} differed)." if differ else f"{note}."
 
 
 def _letters(name: str) -> str:
     return "".join(char for char in name.casefold() if char.isalnum())
 
 
-def _digits(name: str) -> list[str]:
-    return re.findall(r"\d+", name)
+def _words(name: str) -> list[str]:
+    return re.findall(r"\d+|[^\W\d_]+", name.casefold())
 
 
 def _without_brackets(name: str) -> str:
@@ -264,10 +274,17 @@ def _same_but_for_brackets(found: str, wanted: str) -> bool:
 
 
 def _alike(found: str, wanted: str) -> bool:
-    """Spelt nearly the same, with the same numbers: "Population 2010" is not "Population 2020"."""
+    """Word by word spelt nearly the same, plural or not; numbers the same.
+
+    By words, as whole names hide the one that matters: "Number of female students" is 95 % "Number of male students".
+    """
     from rapidfuzz.fuzz import ratio
 
-    return _digits(found) == _digits(wanted) and ratio(_letters(found), _letters(wanted)) >= _ALIKE
+    pairs = list(zip(_words(found), _words(wanted), strict=False))
+    return len(pairs) == len(_words(found)) == len(_words(wanted)) > 0 and all(
+        a == b or (not (a + b).isnumeric() and ratio(a.removesuffix("s"), b.removesuffix("s")) >= _ALIKE)
+        for a, b in pairs
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------- typed rows
@@ -312,3 +329,132 @@ def _validated(model: type[M], cells: dict[str, str]) -> tuple[M | None, list[st
         return model.model_validate(data), []
     except ValidationError as error:
         return None, [_problem(details, inputs, fields, cells) for details in error.errors(include_url=False)]
+
+
+def _input_name(name: str, field: FieldInfo) -> str:
+    """What the field is called in the data to validate: its alias, the first of several, else its name."""
+    alias = field.validation_alias
+    choices = [alias, *getattr(alias, "choices", ())]
+    return next((choice for choice in choices if isinstance(choice, str)), name)
+
+
+def _problem(details: ErrorDetails, inputs: dict[str, str], fields: dict[str, FieldInfo], cells: dict[str, str]) -> str:
+    name = inputs.get(str(details["loc"][0])) if details["loc"] else None
+    if name is None:  # a validator of the whole model
+        return details["msg"]
+    return f"{_column_name(name, fields[name])}: {details['msg']} (the cell is {_shortened(cells[name])})"
+
+
+def _shortened(cell: str) -> str:
+    return repr(cell if len(cell) <= 60 else cell[:59] + "…")
+
+
+# ------------------------------------------------------------------------------------------------------ cells to values
+
+_ABSENT = object()  # leave the field out, so that its default counts
+_UNKNOWN = {"", "-", "–", "—", "/", "?", "n/a", "na", "nan", "none", "null", "unknown", "未知", "无"}
+_FOOTNOTES = re.compile(r"(?:\s*\[\d+\])+$")
+_NUMBER = re.compile(r"([+-]?)(\d+|\d{1,3}(?:([,\u00a0\u2009\u202f])\d{3})(?:\3\d{3})*)(\.\d+)?\s*[%％]?")
+_TRUE, _FALSE = {"true", "yes", "y", "1", "✓", "✔", "✅", "是"}, {"false", "no", "n", "0", "✗", "✘", "✕", "❌", "否"}
+_DAYS = ("%d %B %Y", "%d %b %Y", "%B %d, %Y", "%b %d, %Y", "%Y/%m/%d", "%Y年%m月%d日")
+
+
+def _cleaned(cell: str, field: FieldInfo) -> Any:
+    """The value to validate for a field's cell, or `_ABSENT`. Raises `ValueError` for a cell that has none."""
+    kind, optional = _plain_type(field.annotation)
+    items = get_origin(kind) in _COLLECTIONS or kind in _COLLECTIONS
+    if not _says_nothing(cell, items or kind in _CLEANERS):
+        return _cleaned_items(cell, kind) if items else _cleaned_value(cell, kind)
+    if not field.is_required():
+        return _ABSENT
+    if optional:
+        return None
+    if items or kind is str:
+        return [] if items else ""
+    raise ValueError("the cell is empty" if not cell.strip() else f"{cell.strip()!r} gives no value")
+
+
+def _plain_type(annotation: Any) -> tuple[Any, bool]:
+    """The type inside `Annotated` and `Optional`, and whether `None` is allowed. A union of several stays as it is."""
+    if get_origin(annotation) is Annotated:
+        return _plain_type(get_args(annotation)[0])
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return annotation, False
+    members = [member for member in get_args(annotation) if member is not types.NoneType]
+    optional = len(members) < len(get_args(annotation))
+    return (_plain_type(members[0])[0] if len(members) == 1 else annotation), optional
+
+
+def _says_nothing(cell: str, typed: bool) -> bool:
+    """Whether a cell holds no value. For text and literals only the empty cell does: "N/A" may be a wanted answer."""
+    return _bare(cell).casefold() in _UNKNOWN if typed else not cell.strip()
+
+
+def _bare(cell: str) -> str:
+    """The cell without footnotes and marks of emphasis around it."""
+    return _FOOTNOTES.sub("", cell.strip().strip("*_`")).strip("*_` \n\t")
+
+
+def _cleaned_value(cell: str, kind: Any) -> Any:
+    return _CLEANERS[kind](_bare(cell)) if kind in _CLEANERS else cell
+
+
+def _cleaned_items(cell: str, kind: Any) -> list[Any]:
+    """The cell's items, parted at line ends and semicolons if it has any, else at commas, each cleaned by its type."""
+    inner = _plain_type(next(iter(get_args(kind)), str))[0]
+    # In numbers a comma that no space follows parts thousands.
+    comma = r",\s+|[，、]" if inner in _CLEANERS else r"[,，、]"
+    separator = r"[\n;；]" if re.search(r"[\n;；]", cell) else comma
+    return [_cleaned_value(item.strip(), inner) for item in re.split(separator, cell) if item.strip()]
+
+
+def _plain_number(text: str) -> str | None:
+    """The number without thousands separators and percent sign; `None` for what is not just a number."""
+    match = _NUMBER.fullmatch(text.replace("−", "-"))
+    if match is None:
+        return None
+    sign, whole, separator, fraction = match.groups(default="")
+    return sign + (whole.replace(separator, "") if separator else whole) + fraction
+
+
+# What is no number, and no yes or no, goes to pydantic as it is: it says best what is wrong.
+
+
+def _number(text: str) -> int | float | str:
+    plain = _plain_number(text)
+    if plain is None:
+        return text
+    return float(plain) if "." in plain else int(plain)
+
+
+def _decimal(text: str) -> Decimal | str:
+    plain = _plain_number(text)
+    return text if plain is None else Decimal(plain)
+
+
+def _truth(text: str) -> bool | str:
+    word = text.casefold()
+    return word in _TRUE if word in _TRUE | _FALSE else text
+
+
+def _moment(text: str) -> datetime:
+    for form in (None, *_DAYS):
+        with suppress(ValueError):
+            return datetime.strptime(text, form) if form else datetime.fromisoformat(text)
+    raise ValueError(f"{text!r} is not a date that can be read without guessing")
+
+
+def _day(text: str) -> date:
+    # Not pydantic's reading: it takes "1990" for seconds since 1970.
+    return _moment(text).date()
+
+
+_CLEANERS: dict[Any, Callable[[str], Any]] = {
+    int: _number,
+    float: _number,
+    Decimal: _decimal,
+    bool: _truth,
+    date: _day,
+    datetime: _moment,
+}
+_COLLECTIONS = (list, set, frozenset, tuple, Sequence)

@@ -68,11 +68,6 @@ class ToolFace:
         items = arguments[self.each] if self.each else [arguments]
         return [self._own(item) for item in items]
 
-    def arguments_for(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The inverse of `calls`: arguments in this profile's schema that make these calls (scripted policies)."""
-        items = [self._profiled(call) for call in calls]
-        return [{self.each: items}] if self.each else items
-
     def _lenient(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """A single item where a list is asked for is a list of one: models often write it so."""
         if self.each and not isinstance(arguments.get(self.each, []), list):
@@ -84,10 +79,6 @@ class ToolFace:
         if "" in names:
             return {names[""]: item}
         return {names.get(name, name): value for name, value in item.items()}
-
-    def _profiled(self, call: dict[str, Any]) -> Any:
-        renamed = {self.arguments.get(own, own): value for own, value in call.items()}
-        return renamed.get("", renamed)
 
     def _check(self, arguments: dict[str, Any]) -> None:
         from jsonschema.exceptions import best_match
@@ -187,6 +178,8 @@ NOTICES = (
     "bad_arguments",  # $name, $problem
     "tool_failed",  # $problem
     "over_limit",  # $done, $asked, $limit: calls beyond the limit of a turn
+    "search_hit",  # $number, $title, $url, $snippet
+    "page",  # $title, $text
     "no_results",  # of a search
     "url_not_shown",
     "no_page",

@@ -276,7 +276,7 @@ def _aligned_rows(table: Table, normed: Sequence[str]) -> Iterator[Row]:
 
 # What the reader decodes in a cell: a backslash escape, a line break, a character reference.
 _REFERENCE = r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]*);"
-_BREAK = r"<br\s*/?>"
+_BREAK = r"<br[ \t]*/?>"
 _DECODED = re.compile(rf"\\([!-/:-@\[-`{{-~])|({_BREAK})|({_REFERENCE})", re.IGNORECASE)
 # What the writer encodes, so that the reader gives back the same text.
 _ENCODED = re.compile(rf"[\\|\n\r]|{_BREAK}|{_REFERENCE}", re.IGNORECASE)

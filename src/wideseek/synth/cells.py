@@ -25,7 +25,7 @@ _FOOTNOTE = re.compile(r"\s*\[[^\]]*\]|[†‡§*^♦♠]+")
 _NUMBER = re.compile(r"[$€£¥]?-?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?: ?(?P<unit>%|[A-Za-z²]{1,6}))?")
 _YEAR = re.compile(r"1[0-9]{3}|20[0-9]{2}")
 _DATE = re.compile(rf"(?:\d{{1,2}} (?:{MONTHS})|(?:{MONTHS}) \d{{1,2}},) \d{{4}}")
-_CLEAN_NAME = re.compile(r"[a-z][a-z'-]*(?: [a-z0-9][a-z0-9'-]*){0,2}")
+_CLEAN_NAME = re.compile(r"[a-z][a-z-]*(?: [a-z-]+){0,2}")
 _BARE_OR_DATE = re.compile(rf"[\W\d]*|.*\b(?:{MONTHS}) \d.*|\d{{1,2}} (?:{MONTHS}).*")
 _EMPTY = {"", "-", "–", "—", "n/a", "na", "none", "unknown", "tba", "tbd", "tbc", "?", "nil", "various", "see below", "not known"}
 
@@ -35,7 +35,7 @@ _DROPPED = set(
     "photograph picture coordinates website link links details detail rank ranking number profile summary notability map "
     "citation significance information info logo flag signature portrait url homepage id index order name names reason "
     "explanation other".split()
-) | {"s no", "official website", "number on map", "reg no", "in", "out"}
+) | {"conf", "lang", "lvl", "s no", "official website", "number on map", "reg no", "in", "out"}
 _SHORTHAND = {"pos": "position", "no": "", "apps": "appearances", "pts": "points", "wkts": "wickets", "pop": "population"}
 _ALONE = set("to from with and of at by as year's whose is has in on".split())
 
@@ -56,7 +56,7 @@ def is_usable_cell(text: str) -> bool:
     """Whether a cleaned cell can be shown as a value."""
     if text.lower() in _EMPTY or len(text) > MAX_CELL:
         return False
-    if text.count("(") != text.count(")") or text.count('"') % 2:
+    if text.count("(") != text.count(")") or text.count('"') % 2 or " ' " in text or "''" in text:
         return False
     return not re.search(r"[|\n\\<>{}\[\]_]|https?:|www\.| {2}|\s[.,;:)]|\( |#\d|°|′", text)
 
@@ -66,7 +66,19 @@ def is_usable_name(text: str) -> bool:
     if not is_usable_cell(text) or _BARE_OR_DATE.fullmatch(text) or "/" in text or "," in text or '"' in text:
         return False
     letters = [c for c in text if c.isalpha()]
-    return len(letters) >= 2 and (text[0].isalnum()) and not re.search(r"\(\d+\)|\(.*\(|^\d+(st|nd|rd|th)?$", text)
+    if len(letters) < 3 and all(c.isascii() for c in letters):
+        return False
+    return text[0].isalpha() and not re.search(r"\(\d+\)|\(.*\(|^\d+\W*(\(.*\))?$|[?!.] ", text)
+
+
+def clean_name(text: str) -> str:
+    """The name without a country's or an office's code in brackets behind it."""
+    return re.sub(r"\s*\((?:[A-Z]{2,3}|[a-z]|c|captain|C)\)$", "", text).strip('"')
+
+
+def squared(value: str) -> str:
+    """The value of an area: the table lost the superscript of "km²"."""
+    return re.sub(r"^([\d.,]+) (km|mi|m)2?$", r"\1 \2²", re.sub(r" \(.*\)$", "", value))
 
 
 def column_name(header: str) -> tuple[str, str]:
@@ -84,7 +96,7 @@ def column_name(header: str) -> tuple[str, str]:
     if not _CLEAN_NAME.fullmatch(name) or name in _DROPPED or "name" in name.split() or len(name) > 24:
         return "", ""
     words = name.split()
-    if len(name) < 3 or any(word in _ALONE for word in words) or any(len(word) < 2 for word in words):
+    if len(name) < 3 or any(word in _ALONE for word in words) or any(not set("aeiouy") & set(word) for word in words):
         return "", ""
     return name, unit
 

@@ -31,10 +31,14 @@ _NOT_PLURAL |= {"transfers", "records", "wins", "titles", "finals", "standings",
 _NOT_PLURAL |= {"nominations", "performances", "personnel", "kits", "locations", "statistics", "meetings", "winnings", "details"}
 _NOT_PLURAL |= {"changes", "debuts", "departures", "goals", "fixtures", "credits", "events", "submissions", "editions", "picks"}
 _NOT_PLURAL |= {"others", "summaries", "hat-tricks", "attendances", "by-elections", "fees", "gains", "losses", "programs", "projects"}
-_NOT_PLURAL |= {"accomplishments", "leaders", "competitions", "doubles", "mentions", "sales", "numbers", "scores", "figures"}
+_NOT_PLURAL |= {"accomplishments", "tries", "leaders", "competitions", "doubles", "mentions", "sales", "numbers", "scores", "figures"}
 _NOT_PLURAL |= {"us", "texas", "kansas", "paris", "james", "charles", "thomas", "wales", "netherlands", "arkansas", "illinois"}
 _NOT_PLURAL |= {"minas", "st", "cannabis", "physics", "mathematics", "economics", "mass", "bus", "campus", "pass", "less", "its"}
 _PREPOSITION = re.compile(r" (?:of|in|on|at|from|by|for|to|near|visited|broadcast|distributed|recorded|affected|owned|named) ")
+_NAMED_THE = re.compile(
+    r"\b(?:Award|Prize|Medal|Trophy|Honour|Honor)\b|\b(?:Cup|League|Conference|Championship|Open|Division|Province|Games|Party|Hall of Fame"
+    r"|Association|Army|Navy|Air Force|Federation|Society|Open|Classic|Olympics|Grand Prix|Series|Tour)$"
+)
 _EVENT = re.compile(r"\b(?:Olympics|Games|Championships?|Cup|Open|Grand Prix|Paralympics|Universiade|Trophy|Masters|Classic)$")
 
 _HEADS = {  # sections whose usual heading is not what a person would call the members
@@ -100,6 +104,8 @@ _HEADERS = {  # name columns whose members have a usual word
     "battle": "battles", "party": "parties", "minister": "ministers", "judoka name": "judoka", "wrestler": "wrestlers",
     "boxer": "boxers", "cyclist": "cyclists", "gymnasts": "gymnasts", "conference": "conferences", "franchise": "franchises",
     "roller coaster": "roller coasters", "book": "books", "novel": "novels", "play": "plays", "game": "games",
+    "winner": "winners", "recipient": "recipients", "nominee": "nominees", "honoree": "honorees", "champion": "champions",
+    "single": "singles", "episode": "episodes", "presenter": "presenters", "character": "characters", "act": "acts",
     "tournament": "tournaments", "festival": "festivals", "dish": "dishes", "plant": "plants", "dam": "dams", "mine": "mines",
 }  # fmt: skip
 _ENTRANTS = {"men", "women", "ladies", "pairs", "trio", "mixed pair", "senior men", "senior ladies", "juniors", "men's", "women's"}
@@ -151,6 +157,7 @@ def is_clean_phrase(phrase: str) -> bool:
         and any(is_plural(word) for word in words)
         and bool(phrase[0].isalnum())
         and words[-1] not in _SMALL
+        and words.count("in") <= 2
         and not re.search(r"\d-\d{3}|--| -|- |'s$", phrase)
     )
 
@@ -185,9 +192,20 @@ def narrowed_phrase(phrase: str, column: str, value: str, people: bool) -> str |
     joint = _joint(column, people)
     if joint is None or not re.fullmatch(r"[^\W_][^,;:()\"/&|]*", value) or len(value) > 26:
         return None
+    if column in {"year", "released"} and (not re.fullmatch(r"\d{4}", value) or _DATED.search(phrase)):
+        return None
+    if value.isupper() and value not in _WITH_ARTICLE or len(value) < 3:
+        return None
+    if value in _WITH_ARTICLE:
+        value = f"the {value}"
     return narrowed if is_clean_phrase(narrowed := f"{phrase} {joint.format(value=value)}") else None
 
 
+_WITH_ARTICLE = {"United States", "United Kingdom", "Netherlands", "Philippines", "Bahamas", "Czech Republic", "Soviet Union"}
+_WITH_ARTICLE |= {"Dominican Republic", "Maldives", "Gambia", "Seychelles", "Solomon Islands", "Marshall Islands", "USA", "UK"}
+_DATED = re.compile(r"\b\d{4}")
+_OF_PEOPLE = {"state", "county", "province", "party", "political party"}
+_FIELDS = {"sport", "discipline", "conference", "league", "division"}
 _JOINTS = (
     ({"party", "political party"}, "of the {value} party"),
     ({"country", "nation", "nationality"}, "from {value}"),
@@ -196,25 +214,37 @@ _JOINTS = (
     ({"governorate", "prefecture", "department", "island", "suburb", "lga", "location", "neighborhood"}, "in {value}"),
     ({"city or town", "parish", "area", "locality", "townland", "community", "continent", "canton"}, "in {value}"),
     ({"sport", "discipline", "conference", "league", "division"}, "in {value}"),
-    ({"year", "released", "season"}, "of {value}"),
+    ({"year", "released"}, "from {value}"),
     ({"album"}, "from {value}"),
     ({"network", "channel", "label", "record label", "line", "river"}, "on {value}"),
     ({"platform", "language", "system"}, "in {value}"),
     ({"manufacturer", "developer", "publisher", "architect", "sculptor", "artist", "director", "author", "operator"}, "by {value}"),
-    ({"type", "category", "class", "grade"}, "of type {value}"),
     ({"constructor", "make"}, "for {value}"),
 )
 
 
+def decade_phrase(phrase: str, decade: str) -> str | None:
+    """The phrase of those members that belong to a decade: "films of George Arliss from the 1920s"."""
+    narrowed = f"{phrase} from the {decade}"
+    return narrowed if not _DATED.search(phrase) and is_clean_phrase(narrowed) else None
+
+
 def _joint(column: str, people: bool) -> str | None:
     for columns, joint in _JOINTS:
-        if column in columns:
-            if column == "year" and people:
-                return None
-            if joint == "in {value}" and people and column not in {"sport", "discipline", "conference", "league", "division"}:
-                return "from {value}"
-            return "in {value}" if column in {"country", "nation"} and not people else joint
+        if column not in columns:
+            continue
+        if people and joint != "from {value}" and column not in _OF_PEOPLE | _FIELDS:
+            return None
+        if people and joint == "in {value}" and column in _OF_PEOPLE:
+            return "from {value}"
+        return "in {value}" if column in {"country", "nation"} and not people else joint
     return None
+
+
+def head_stems(phrase: str) -> set[str]:
+    """The words before the first preposition, in the singular: what the members are. Clubs and teams are one."""
+    stems = {_stem(word) for word in _PREPOSITION.split(phrase, maxsplit=1)[0].lower().split()}
+    return stems | {"club", "team"} if stems & {"club", "team"} else stems
 
 
 def is_people_header(header: str) -> bool:
@@ -251,6 +281,7 @@ def _subject_of(title: str) -> str | None:
     title = re.sub(r"National Register of Historic Places listings", "National Register historic places", title)
     title = re.sub(r"^(.* in [^,]+), ([A-Z][\w ]+)$", r"\1 in \2", title)
     title = re.sub(r"(\d{4})–(\d{2})\b", r"\1-\2", title)
+    title = re.sub(r" (?:filmography|discography|bibliography)$", "", title)
     return re.sub(r"\bF\.C\.|\bFC\b", "FC", title)
 
 
@@ -284,7 +315,8 @@ def _phrase_of_listing(subject: str, heading: str, casing: Casing, places: froze
     if re.fullmatch(r"\d{4}", heading):
         return None if re.search(r"\d{4}", subject) else f"{subject} of {heading}"
     if heading in places:
-        return f"{head} in {heading}" if tail.startswith(" in ") or not tail else f"{subject} in {heading}"
+        place = f"the {heading}" if heading in _WITH_ARTICLE else heading
+        return f"{head} in {place}" if tail.startswith(" in ") or not tail else f"{subject} in {place}"
     words = heading.split()
     if words[-1].lower() == noun.lower() and len(words) > 1:
         return f"{casing.lowered(' '.join(words[:-1]))} {subject}"
@@ -308,10 +340,14 @@ def _phrase_of_article(
     elif key in _ENTRANTS:
         word = {"men": "men's", "women": "women's", "ladies": "ladies'"}.get(key, key)
         head = f"{word} {_HEADERS.get(header, 'entrants')}"
+        if header not in {"name", "competitor", "skater"} | _HEADERS.keys() or header in {"team", "station"}:
+            return None
     elif (not heading or key in _PLAIN_SECTIONS) and header in _HEADERS:
         head = _HEADERS[header]
     elif heading and _is_plural_heading(heading, casing):
         head = casing.lowered(heading)
+    elif re.fullmatch(r"\d{4}s", heading) and header in _HEADERS and _NAMED_THE.search(subject):
+        return f"{_HEADERS[header]} of the {subject} from the {heading}"
     else:
         return None
     if head == "clubs" and header == "team":
@@ -327,6 +363,8 @@ def _takes_article(subject: str, title: str, intro: str) -> bool:
         return False
     if re.match(r"\d{4}|\d+(?:st|nd|rd|th)\b", subject) or re.match(r"\w* ?(?:season|series) \d", subject):
         return not re.match(r"(?:season|series) \d", subject)
+    if _NAMED_THE.search(subject):
+        return True
     opening = " ".join(title.split()[:2])
     return bool(re.search(rf"\b[Tt]he {re.escape(title)}", intro)) or intro.startswith(f"The {opening}")
 
@@ -338,4 +376,6 @@ def _content(text: str) -> set[str]:
 def _stem(word: str) -> str:
     """Singular and plural count as one word."""
     word = word.removesuffix("'s").removesuffix("'")
+    if word.endswith(("ches", "shes", "sses", "xes")):
+        return word[:-2]
     return word[:-3] + "y" if word.endswith("ies") and len(word) > 4 else word.removesuffix("s") if len(word) > 3 else word

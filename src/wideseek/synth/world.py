@@ -26,15 +26,28 @@ from typing import Literal
 import msgspec
 
 from wideseek.records import Page
-from wideseek.synth.cells import ColumnKind, clean_text, column_kind, column_name, is_usable_cell, is_usable_name, number_of
-from wideseek.synth.phrases import Casing, is_clean_phrase, is_people_header, list_phrase, narrowed_phrase
+from wideseek.synth.cells import (
+    ColumnKind,
+    clean_name,
+    clean_text,
+    column_kind,
+    column_name,
+    is_usable_cell,
+    is_usable_name,
+    number_of,
+    squared,
+)
+from wideseek.synth.phrases import Casing, decade_phrase, head_stems, is_clean_phrase, is_people_header, list_phrase, narrowed_phrase
 
 HOST = "https://pocket.example"
 MAX_MEMBERS = 12
 MIN_MEMBERS = 3
 MAX_COLUMNS = 6
 USUAL_MEMBERS = 8
-CUT_LENGTH = 20
+USABLE_SHARE = 0.7
+
+_DATING = {"year", "released", "opened", "completed", "built", "founded", "established", "season", "inducted", "first flight"}
+_NAMING = {"player", "team", "club", "title", "athlete", "driver", "rider", "song", "film", "album", "artist", "member", "school"}
 
 Split = Literal["train", "dev", "test", "distractor"]
 
@@ -130,107 +143,164 @@ def known_places(sources: Iterable[TableSource]) -> frozenset[str]:
 
 def _lists_of_table(source: TableSource, casing: Casing, places: frozenset[str]) -> list[WorldList]:
     rows = [[clean_text(cell) for cell in row] for row in source.rows if len(row) == len(source.header)]
-    at = _name_column(source, rows)
-    if at is None or len(rows) != len(source.rows):
-        return []
-    header = source.header[at]
-    phrase = source.phrase or list_phrase(source.title, source.section, header, source.intro, casing, places)
-    if not phrase:
+    at, phrase = _name_and_phrase(source, rows, casing, places)
+    if at is None or not phrase:
         return []
     cut = len(rows) == source.cut_at
-    if len(rows) <= USUAL_MEMBERS + 1 and not cut:
-        return _as_lists([_make_list(source, phrase, rows, at, whole=True)])
-    parts = _best_parts(source, phrase, rows, at, whole=not cut)
+    named = _uniquely_named(rows, at)
+    if len(named) <= USUAL_MEMBERS + 1 and not cut:
+        return _as_lists([_make_list(source, phrase, named, at, whole=len(named) == len(source.rows))])
+    parts = _best_parts(source, phrase, named, at, whole=not cut and len(named) == len(source.rows))
     if parts or cut:
         return parts
-    keep = len(rows) if len(rows) <= MAX_MEMBERS and seeded("whole", source.key) % 3 == 0 else 5 + seeded("keep", source.key) % 4
-    return _as_lists([_make_list(source, phrase, rows[:keep], at, whole=keep == len(rows))])
+    uncut = len(named) <= MAX_MEMBERS and seeded("uncut", source.key) % 3 == 0
+    keep = len(named) if uncut else 5 + seeded("keep", source.key) % 4
+    return _as_lists([_make_list(source, phrase, named[:keep], at, whole=keep == len(source.rows))])
 
 
 def _as_lists(found: Iterable[WorldList | None]) -> list[WorldList]:
     return [one for one in found if one]
 
 
-def _name_column(source: TableSource, rows: Sequence[Sequence[str]]) -> int | None:
-    """The column that names the members: unique clean names, and best a header that says so."""
-    usable = [
-        at
-        for at in range(len(source.header))
-        if rows and all(is_usable_name(row[at]) for row in rows) and len({row[at].lower() for row in rows}) == len(rows)
-    ]
-    subject = f"{source.title} {source.section} {source.phrase}".lower()
+def _name_and_phrase(
+    source: TableSource, rows: Sequence[Sequence[str]], casing: Casing, places: frozenset[str]
+) -> tuple[int | None, str | None]:
+    """The column that names the members, and the phrase that calls them together: each has to fit the other."""
+    at = _name_column(rows, [_plain_header(header) for header in source.header])
+    header = source.header[at] if at is not None else ""
+    phrase = source.phrase or list_phrase(source.title, source.section, header, source.intro, casing, places)
+    if at is None or not phrase:
+        return None, None
+    heads = head_stems(phrase)
+    called = [place for place, header in enumerate(source.header) if _plain_header(header) in heads]
+    if called and at not in called and "name" not in _plain_header(source.header[at]).split():
+        at = next((place for place in called if _share_named(rows, place) >= USABLE_SHARE), None)
+    return at, phrase
 
-    def fit(at: int) -> tuple[int, int]:
-        header = re.sub(r"\s*\(.*", "", source.header[at]).strip().lower()
-        named = header == "name" or "name" in header.split() and "nick" not in header
-        said = bool(header) and header[:4] in subject
-        return (-(2 * named + said + (header in {"player", "team", "club", "title"})), at)
 
-    best = min(usable, key=fit, default=None)
-    return best if best is not None and (fit(best)[0] < 0 or best <= 1) else None
+def _plain_header(header: str) -> str:
+    return re.sub(r"\s*\(.*", "", header).strip().lower()
+
+
+def _name_column(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> int | None:
+    """The first column with unique clean names, one whose header says so before others."""
+    usable = [at for at in range(len(headers)) if _share_named(rows, at) >= USABLE_SHARE]
+
+    def saying(at: int) -> bool:
+        return "name" in headers[at].split() or headers[at] in _NAMING
+
+    best = min(usable, key=lambda at: (not saying(at), at), default=None)
+    return best if best is not None and (saying(best) or best <= 1) else None
+
+
+def _uniquely_named(rows: Sequence[list[str]], at: int) -> list[list[str]]:
+    """The rows with a usable name that no other row has."""
+    rows = [[*row[:at], clean_name(row[at]), *row[at + 1 :]] for row in rows]
+    counts = Counter(slug_of(row[at]) for row in rows)
+    return [row for row in rows if is_usable_name(row[at]) and counts[slug_of(row[at])] == 1]
+
+
+def _share_named(rows: Sequence[Sequence[str]], at: int) -> float:
+    return len(_uniquely_named([list(row) for row in rows], at)) / max(1, len(rows))
 
 
 def _best_parts(
     source: TableSource, phrase: str, rows: Sequence[Sequence[str]], at: int, whole: bool
 ) -> list[WorldList]:
-    """The lists that one column's values split the rows into: the column that keeps most members."""
+    """The lists that one column's values (or decades) split the rows into: the column that keeps most members."""
     best: list[WorldList] = []
-    for column in range(len(source.header)):
-        if column == at:
+    people = is_people_header(source.header[at])
+    for column, header in enumerate(source.header):
+        name, _ = column_name(header)
+        if column == at or not name:
             continue
-        groups: defaultdict[str, list[Sequence[str]]] = defaultdict(list)
-        for row in rows:
-            groups[row[column]].append(row)
-        name, _ = column_name(source.header[column])
-        people = is_people_header(source.header[at])
-        parts = _as_lists(
-            _make_list(source, narrowed, group, at, whole=whole, fixed=column)
-            for value, group in groups.items()
-            if len(group) >= MIN_MEMBERS and (narrowed := narrowed_phrase(phrase, name, value, people))
-        )
-        if sum(len(part.members) for part in parts) > sum(len(part.members) for part in best):
-            best = parts
+        by_value = [(narrowed_phrase(phrase, name, value, people), part) for value, part in _grouped(rows, column).items()]
+        by_decade = [(decade_phrase(phrase, decade), part) for decade, part in _by_decade(rows, column, name).items()]
+        for groups, fixed in ((by_value, column), (by_decade, -1)):
+            parts = _as_lists(
+                _make_list(source, narrowed, part, at, whole=whole, fixed=fixed)
+                for narrowed, part in groups
+                if narrowed and len(part) >= MIN_MEMBERS
+            )
+            if sum(len(part.members) for part in parts) > sum(len(part.members) for part in best):
+                best = parts
     return best
+
+
+def _grouped(rows: Iterable[Sequence[str]], column: int) -> dict[str, list[Sequence[str]]]:
+    groups: defaultdict[str, list[Sequence[str]]] = defaultdict(list)
+    for row in rows:
+        groups[row[column]].append(row)
+    return groups
+
+
+def _by_decade(rows: Iterable[Sequence[str]], column: int, name: str) -> dict[str, list[Sequence[str]]]:
+    """The rows by the decade of a year: only where the column is one that a thing is "from"."""
+    if name not in _DATING:
+        return {}
+    dated = [row for row in rows if re.match(r"(?:1[5-9]|20)\d\d\b", row[column])]
+    return {
+        decade: [row for row in dated if row[column][:3] == decade[:3]]
+        for decade in dict.fromkeys(f"{row[column][:3]}0s" for row in dated)
+    }
 
 
 def _make_list(
     source: TableSource, phrase: str, rows: Sequence[Sequence[str]], at: int, *, whole: bool, fixed: int = -1
 ) -> WorldList | None:
-    """The list of these rows, or `None` where too little of it is clean. `fixed` is the column that the phrase states."""
+    """The list of these rows, or `None` where too little of it is clean. `fixed` is the column that the phrase states.
+
+    A column stays if most of its cells are usable, and then a row stays if all of its cells are.
+    """
     if not is_clean_phrase(phrase) or not MIN_MEMBERS <= len(rows) <= MAX_MEMBERS:
         return None
-    said = set(phrase.lower().split())
-    names = [row[at] for row in rows]
-    columns: list[tuple[Column, list[str]]] = []
-    for position, header in enumerate(source.header):
-        name, unit = column_name(header)
-        values = [row[position] for row in rows]
-        if position in (at, fixed) or not name or len(columns) == MAX_COLUMNS or not all(map(is_usable_cell, values)):
-            continue
-        if unit and all(number_of(value) is not None and value[-1].isdigit() for value in values):
-            values = [f"{value} {unit}" for value in values]
-        taken = {word for column, _ in columns for word in column.name.split()} | said | {"name"}
-        if set(name.split()) & taken or not _is_telling(values, names):
-            continue
-        columns.append((Column(name, column_kind(values)), values))
-    if len(columns) < 2 or len({slug_of(name) for name in names}) < len(names):
+    columns = _usable_columns(source.header, rows, {at, fixed}, set(phrase.lower().split()) | {"name"})
+    full = [row for row in rows if all(is_usable_cell(row[column]) for column in columns)]
+    if len(full) < max(MIN_MEMBERS, USABLE_SHARE * len(rows)):
+        return None
+    names = [row[at] for row in full]
+    told = {name: values for column, name in columns.items() if _is_telling(values := _with_units(source, full, column), names)}
+    if len(told) < 2:
         return None
     return WorldList(
         phrase=phrase,
         article=source.article,
         topic=source.title,
         domain=source.domain or domain_of(f"{phrase} {' '.join(source.header)}"),
-        columns=[column for column, _ in columns],
-        members=[Member(name, [values[row] for _, values in columns]) for row, name in enumerate(names)],
-        whole=whole,
+        columns=[Column(name, column_kind(values)) for name, values in told.items()],
+        members=[Member(name, [values[row] for values in told.values()]) for row, name in enumerate(names)],
+        whole=whole and len(full) == len(rows),
     )
+
+
+def _usable_columns(
+    header: Sequence[str], rows: Sequence[Sequence[str]], taken: set[int], said: set[str]
+) -> dict[int, str]:
+    """Position and clean name of each column that has mostly usable cells and shares no word with what is `said`."""
+    columns: dict[int, str] = {}
+    for position, text in enumerate(header):
+        name, _ = column_name(text)
+        usable = sum(is_usable_cell(row[position]) for row in rows) >= USABLE_SHARE * len(rows)
+        if name and usable and position not in taken and not set(name.split()) & said and len(columns) < MAX_COLUMNS:
+            columns[position] = name
+            said = said | set(name.split())
+    return columns
+
+
+def _with_units(source: TableSource, rows: Sequence[Sequence[str]], position: int) -> list[str]:
+    """The values of a column, with the unit that its header gives in brackets."""
+    name, unit = column_name(source.header[position])
+    values = [row[position] for row in rows]
+    if unit and all(number_of(value) is not None and value[-1].isdigit() for value in values):
+        values = [f"{value} {unit}" for value in values]
+    return [squared(value) for value in values] if "area" in name.split() else values
 
 
 def _is_telling(values: Sequence[str], names: Sequence[str]) -> bool:
     """Whether a column says something of each member: not one value for all, not the name, not the place in the list."""
     if len({value.lower() for value in values}) == 1:
         return False
-    if any(value.lower() == name.lower() for value, name in zip(values, names, strict=True)):
+    if 3 * sum(value.lower() == name.lower() for value, name in zip(values, names, strict=True)) > len(names):
         return False
     numbers = [number_of(value) for value in values]
     counting = [float(place) for place in range(1, len(values) + 1)]

@@ -33,11 +33,11 @@ class Search:
 
     async def call(self, arguments: dict[str, Any], place: Place) -> ToolResult:
         hits = await self._source.search(arguments["query"], arguments.get("count", self._count))
-        return ToolResult("\n\n".join(_shown(i, hit) for i, hit in enumerate(hits, 1)) or self._say("no_results"))
+        shown = [self._shown(number, hit) for number, hit in enumerate(hits, 1)]
+        return ToolResult("\n\n".join(shown) or self._say("no_results"))
 
-
-def _shown(number: int, hit: Hit) -> str:
-    return f"{number}. {hit.title}\n   {hit.url}\n   {hit.snippet}"
+    def _shown(self, number: int, hit: Hit) -> str:
+        return self._say("search_hit", number=number, title=hit.title, url=hit.url, snippet=hit.snippet)
 
 
 class Access:
@@ -74,7 +74,8 @@ class Access:
             return ToolResult(summary.text, [seen], summary.usage)
         cut = len(page.text) > self._page_chars
         notes = [self._say("page_cut", limit=self._page_chars)] if cut else []
-        return ToolResult("\n\n".join([page.title, seen.text, *notes]), [seen])
+        text = self._say("page", title=page.title, text=seen.text)
+        return ToolResult("\n\n".join([text, *notes]), [seen])
 
 
 def was_shown(url: str, run: Trajectory) -> bool:

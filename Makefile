@@ -1,0 +1,56 @@
+# wideseek: `make demo` and `make test` set everything up on a machine that has Python 3.11, pip and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+
+# Tests on real data run where that data lies beside the checkout; they skip elsewhere.
+ifneq ($(wildcard ../shared/data/README.md),)
+export WIDESEEK_DATA ?= $(abspath ../shared/data)
+endif
+
+QUESTION := Which lighthouses of Denmark are there? Give height for each.
+
+.PHONY: help demo test test-slow check format bench world clean
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## Ask one broad question on the bundled world; prints the table with its sources
+	$(BIN)/wideseek ask "$(QUESTION)"
+
+test: $(STAMP)  ## Run all tests (minutes)
+	$(BIN)/pytest -n auto -m "not slow"
+
+test-slow: $(STAMP)  ## Run the long tests too
+	$(BIN)/pytest -n auto
+
+check: $(STAMP)  ## Format, lint, types, import contract, fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n auto -m "not slow" -x
+
+format: $(STAMP)  ## Format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## Measure: orchestration and search
+	$(BIN)/python bench/orchestration.py
+	$(BIN)/python bench/corpus.py
+
+world: $(STAMP)  ## Build the pocket world again from its sources (byte-identical)
+	$(BIN)/pip install --quiet --requirement scripts/world-requirements.txt
+	$(BIN)/python scripts/build_world.py
+
+clean:  ## Remove what was built
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

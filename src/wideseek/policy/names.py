@@ -1,0 +1,123 @@
+"""How users name models, and what a name means.
+
+    expert                       the scripted expert: no language model
+    PROVIDER/NAME                a server from the provider table: openai/NAME, ollama/NAME ... (`PROVIDERS`)
+    http://HOST:PORT/v1#NAME     any OpenAI-compatible server; https too
+    http://HOST:PORT/v1          the same, with the one model that it serves (asked at first use)
+
+Keys come from the environment only, so that they never stand in a command line, a configuration or a run folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from wideseek.errors import BadInput
+
+FALLBACK_KEY = "WIDESEEK_API_KEY"
+
+
+class Provider(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A server that users call by a short name. It needs a key if `key_env`, the variable that holds it, is given.
+
+    The variable `base_url_env`, where set, replaces `base_url`: then the key becomes optional.
+    """
+
+    base_url: str
+    key_env: str | None = None
+    base_url_env: str | None = None
+
+
+class ModelName(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A model as named by the user (`name`), and where it is. `model=None` is the only one that the server lists."""
+
+    kind: Literal["chat", "expert"]
+    name: str
+    base_url: str = ""
+    model: str | None = None
+    key_env: str | None = None
+    key_needed: bool = False
+
+
+PROVIDERS: Mapping[str, Provider] = {
+    "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    "openrouter": Provider("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    "deepseek": Provider("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+    "mistral": Provider("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
+    "groq": Provider("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    "together": Provider("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+    "dashscope": Provider("https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY"),
+    "ollama": Provider("http://localhost:11434/v1"),
+    "vllm": Provider("http://localhost:8000/v1"),
+    "sglang": Provider("http://localhost:30000/v1"),
+    "llamacpp": Provider("http://localhost:8080/v1"),
+}
+
+
+def parse_model(
+    name: str, providers: Mapping[str, Provider] | None = None, environ: Mapping[str, str] = os.environ
+) -> ModelName:
+    """What `name` means. `providers` are the user's own; they come before the built-in ones of the same name.
+
+    Raises `BadInput` for a name of no known form, naming the nearest provider and the forms that there are.
+    """
+    name = name.strip()
+    if name == "expert":
+        return ModelName("expert", name)
+    if name.partition("://")[0].lower() in ("http", "https"):
+        return _by_url(name)
+    table = {**PROVIDERS, **(providers or {})}
+    prefix, _, model = name.partition("/")
+    if prefix not in table:
+        raise BadInput(_unknown(name, table))
+    return _by_provider(name, table[prefix], model, environ)
+
+
+def key_for(model: ModelName, environ: Mapping[str, str] = os.environ) -> str | None:
+    """The key to send, `None` for none. Raises `BadInput` where the provider needs one that is not set."""
+    key = environ.get(model.key_env or FALLBACK_KEY, "").strip()
+    if not key and model.key_needed:
+        raise BadInput(f"model {model.name!r}: needs a key: set the environment variable {model.key_env}")
+    return key or None
+
+
+def _by_url(name: str) -> ModelName:
+    address, _, model = name.partition("#")
+    return ModelName("chat", name, _base_url(address, f"model {name!r}"), model or None, FALLBACK_KEY)
+
+
+def _by_provider(name: str, provider: Provider, model: str, environ: Mapping[str, str]) -> ModelName:
+    elsewhere = environ.get(provider.base_url_env or "", "").strip()
+    where = f"{provider.base_url_env}={elsewhere!r}" if elsewhere else f"model {name!r}"
+    key_needed = provider.key_env is not None and not elsewhere
+    if not model and key_needed:
+        raise BadInput(f"model {name!r}: which one? write {name.rstrip('/')}/NAME")
+    base_url = _base_url(elsewhere or provider.base_url, where)
+    return ModelName("chat", name, base_url, model or None, provider.key_env or FALLBACK_KEY, key_needed)
+
+
+def _base_url(address: str, where: str) -> str:
+    """The address below which `/chat/completions` stands. Raises `BadInput` for what is no address."""
+    try:
+        parts = urlsplit(address)
+        valid = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or any(c.isspace() for c in address):
+        raise BadInput(f"{where}: {address!r} is not an address: write http://HOST:PORT/v1#NAME")
+    return address.rstrip("/").removesuffix("/chat/completions")
+
+
+def _unknown(name: str, table: Mapping[str, Provider]) -> str:
+    from rapidfuzz import process  # only where something is wrong: it takes longer to load than this module
+
+    prefix, slash, model = name.partition("/")
+    nearest = process.extractOne(prefix.lower(), [*table, "expert"], score_cutoff=60)
+    meant = f"did you mean {nearest[0]}{slash if nearest[0] != 'expert' else ''}{model}? " if nearest else ""
+    forms = f"expert, http://HOST:PORT/v1#NAME, or PROVIDER/NAME with PROVIDER one of {', '.join(table)}"
+    return f"model {name!r}: unknown; {meant}a model is {forms}"
