@@ -49,6 +49,7 @@ def element_tables() -> Iterator[TableSource]:
     for group, numbers in GROUPS.items():
         elements = [periodictable.elements[number] for number in numbers]
         yield TableSource(
+            complete=False,
             key=f"periodictable/{group}",
             article=f"periodictable/{group}",
             title="Periodic table",
@@ -62,6 +63,7 @@ def element_tables() -> Iterator[TableSource]:
 def country_tables() -> Iterator[TableSource]:
     for (continent, letter), countries in sorted(_countries_by_letter().items()):
         yield TableSource(
+            complete=False,
             key=f"geonames/countries/{continent}/{letter}",
             article=f"geonames/countries/{continent}",
             title=f"{CONTINENTS[continent]} countries",
@@ -104,6 +106,7 @@ def spelling_tables() -> Iterator[TableSource]:
 
 def _spelling(language: str, phrase: str, header: list[str], rows: list[list[str]]) -> TableSource:
     return TableSource(
+        complete=False,
         key=f"cldr/{phrase}",
         article=f"cldr/{language}",
         title=f"{language} spellings",
@@ -122,6 +125,7 @@ def airport_tables() -> Iterator[TableSource]:
     for code, place in sorted(_country_names().items()):
         airports = sorted(by_country[code], key=lambda a: a["iata"])[: 8 + len(place) % 3]
         yield TableSource(
+            complete=False,
             key=f"airportsdata/{code}",
             article=f"facts/{code}",
             title=place.removeprefix("the "),
@@ -151,6 +155,7 @@ def city_tables() -> Iterator[TableSource]:
     for (country, code), place in sorted(places.items()):
         rows = groups[(country, code)][: LIST_LENGTHS[len(place) % len(LIST_LENGTHS)]]
         yield TableSource(
+            complete=False,
             key=f"geonames/cities/{country}{code}",
             article=f"facts/{country}{code}",
             title=place.removeprefix("the "),

@@ -2,18 +2,19 @@
 
     python -m tests.faulty_server --port 0 --faults 0.2 --answers team --width 200
 
-prints its base url as the first line and serves `POST /v1/chat/completions`, `GET /v1/models` and `GET /v1/stats` until it
-is ended. In a test: `async with FaultyServer(answer=..., faults=0.2) as server:` and `server.url`, `server.stats`.
+prints its base url as the first line and serves `POST /v1/chat/completions`, `GET /v1/models` and `GET /stats` until
+it is ended. In a test: `async with FaultyServer(answer=..., faults=0.2) as server:` and `server.url`, `server.stats`.
 
-Whether a call fails, and how, follows from the seed, the request's bytes and how often they have been sent: a run can be
-repeated, and a call that is tried again gets another draw. What it answers is a function from the request to the
-assistant's message (`Answer`), given by name (`ANSWERS`) or as `module:function`.
+Whether a call fails, and how, follows from the seed, the request's bytes and how often they have been sent: a run can
+be repeated, and a call that is tried again gets another draw. What it answers is a function from the request to the
+assistant's message (`Answer`), given by name (`echo`, `team`) or as `module:function`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import importlib
 import json
@@ -29,8 +30,8 @@ import msgspec
 from aiohttp import web
 
 Request = dict[str, Any]
-Reply = dict[str, Any]
-Answer = Callable[[Request], Reply]
+Reply = dict[str, Any]  # the assistant's message; `finish_reason` and `usage` may stand in it
+Answer = Callable[[Request], Reply | web.Response]
 
 FAULTS = ("429", "429-retry-after", "500", "hang", "cut", "malformed", "reset")
 
@@ -81,7 +82,6 @@ class FaultyServer:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_get("/v1/models", self._list)
-        app.router.add_get("/v1/stats", self._stats)
         app.router.add_get("/stats", self._stats)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
@@ -118,9 +118,10 @@ class FaultyServer:
             self.stats.faults[fault] += 1
         if self.latency_s and fault not in ("429", "429-retry-after"):
             await asyncio.sleep(self.latency_s)
-        answer = web.json_response(_wire(self.answer(said), said))
+        reply = self.answer(said)
+        answer = reply if isinstance(reply, web.Response) else web.json_response(_wire(reply, said))
         if fault is None:
-            self.stats.completed += 1
+            self.stats.completed += answer.status == 200
             return answer
         return await self._fail(request, fault, answer)
 
@@ -174,7 +175,7 @@ def refusal(status: int, message: str, headers: dict[str, str] | None = None, **
 
 
 def _wire(message: Reply, request: Request) -> dict[str, Any]:
-    """The reply as OpenAI sends it. A `Reply` is the assistant's message; `finish_reason` and `usage` may stand in it."""
+    """The reply as OpenAI sends it."""
     message = {"role": "assistant", "content": "", **message}
     ending = message.pop("finish_reason", "tool_calls" if message.get("tool_calls") else "stop")
     counted = {
@@ -223,10 +224,10 @@ def team(width: int = 10, turns: int = 2, sub_turns: int = 1) -> Answer:
 
 
 def _item(request: Request) -> str:
-    """The item of a subagent: the last one that its own prompt names."""
+    """The item of a subagent: the first one that its prompt names (the subtask comes before the main question)."""
     prompt = " ".join(m["content"] for m in request["messages"][:2])
-    items = re.findall(r"look up item (\d+)", prompt)
-    return items[-1] if items else "?"
+    found = re.search(r"look up item (\d+)", prompt)
+    return found[1] if found else "?"
 
 
 def _table(request: Request) -> Reply:
@@ -305,10 +306,8 @@ def main() -> None:
         print(server.url, flush=True)
         await asyncio.Event().wait()
 
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve())
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":

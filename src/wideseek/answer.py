@@ -1,7 +1,8 @@
 """From an agent's last words to an answer: a table, or a short text in a box.
 
-A model is asked for one fenced markdown table; the *last* table of its text counts, because models think aloud before it.
-When a run ends before the lead has answered, `findings_table` makes the table of what the agents have reported so far.
+A model is asked for one fenced markdown table; the *last* table of its text counts, because models think aloud before
+it. When a run ends before the lead has answered, `findings_table` makes the table of what the agents have reported so
+far.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def boxed(text: str) -> str | None:
 def findings_table(rollout: Rollout, columns: Sequence[str], key: Sequence[str]) -> Table:
     """What the agents have reported so far, as one table; possibly without rows, never an error.
 
-    Tables in their reports are merged on `key` (`columns` and `key` may be empty: then the first report's). Where no report
-    holds a table, the rows are the reports themselves: one per subtask.
+    Tables in their reports are merged on `key` (`columns` and `key` may be empty: then the first report's). Where no
+    report holds a table, the rows are the reports themselves: one per subtask.
     """
     reports = [(run.prompt, run.turns[-1].completion.text) for run in rollout.trajectories if run.turns]
     tables = [table for _, text in reports for table in find_tables(text)[-1:] if table.rows]

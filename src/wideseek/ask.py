@@ -9,12 +9,12 @@ A run has a folder: `run.json` (what was asked, with which configuration), `jour
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
@@ -35,6 +35,7 @@ from wideseek.tools.base import Source
 if TYPE_CHECKING:
     import pydantic
 
+T = TypeVar("T")
 Status = Literal["complete", "partial", "failed", "interrupted"]
 EXIT_CODES: dict[Status, int] = {"complete": 0, "failed": 1, "partial": 3, "interrupted": 130}
 
@@ -65,10 +66,10 @@ class Watch:
 class Result:
     """A table with what stands behind it.
 
-    `evidence[row][column]` belongs to `table.rows[row][column]`; `supported` is the share of supported cells among those
-    that are not empty, in [0, 1]. `status` is `complete`, `partial` (a budget or limit ended it), `failed` or `interrupted`,
-    and `reason` says why in words. `notes` says what was repaired or is missing. `typed` holds one instance a row where a
-    pydantic model was given as the schema.
+    `evidence[row][column]` belongs to `table.rows[row][column]`; `supported` is the share of supported cells among
+    those that are not empty, in [0, 1]. `status` is `complete`, `partial` (a budget or limit ended it), `failed` or
+    `interrupted`, and `reason` says why in words. `notes` says what was repaired or is missing. `typed` holds one
+    instance a row where a pydantic model was given as the schema.
     """
 
     question: str
@@ -108,7 +109,11 @@ class Result:
             "evidence": msgspec.to_builtins(self.evidence),
             "supported": self.supported,
             "notes": self.notes,
-            "usage": {**msgspec.to_builtins(self.usage), "tokens": self.usage.tokens, "seconds": round(self.seconds, 3)},
+            "usage": {
+                **msgspec.to_builtins(self.usage),
+                "tokens": self.usage.tokens,
+                "seconds": round(self.seconds, 3),
+            },
             "run_dir": str(self.run_dir) if self.run_dir else None,
         }
 
@@ -118,13 +123,12 @@ def ask(question: str, **options: Any) -> Result:
     return run(ask_async(question, **options))
 
 
-def run(job: Any) -> Any:
+def run(job: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end, on uvloop where it is installed."""
-    try:
-        from uvloop import new_event_loop
-    except ImportError:
-        new_event_loop = None
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        from uvloop import new_event_loop as factory
+    with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(job)
 
 
@@ -142,12 +146,12 @@ async def ask_async(
     """Answer a broad question with one table, each cell traced to a page that was read.
 
     `options` are configuration keys, nested ones with two underscores: `model="openai/gpt-5"`, `width=20` (short for
-    `lead__max_calls`), `budget__usd=1.0`, `corpus="my-index"`. `columns` and `key`, or a pydantic model as `schema`, fix the
-    table's columns. With `run_dir` every call is journalled there, and calling again with the same folder and question
-    resumes.
+    `lead__max_calls`), `budget__usd=1.0`, `corpus="my-index"`. `columns` and `key`, or a pydantic model as `schema`,
+    fix the table's columns. With `run_dir` every call is journalled there, and calling again with the same folder and
+    question resumes.
 
-    Raises `BadInput` for what the user can mend (one line: where and what next), `PolicyRejected` for a model that refuses.
-    What goes wrong later is told in the result, which has a table in every case.
+    Raises `BadInput` for what the user can mend (one line: where and what next), `PolicyRejected` for a model that
+    refuses. What goes wrong later is told in the result, which has a table in every case.
     """
     request = make_request(question, schema=schema, columns=columns, key=key, config=config, options=options)
     return await answer(request, Path(run_dir) if run_dir else None, schema=schema, watch=watch)
@@ -195,8 +199,8 @@ def _check_question(question: str, config: Config) -> None:
     limit = 2 * config.lead.context_tokens  # about half of the context at four characters a token
     if len(question) > limit:
         raise BadInput(
-            f"the question has {len(question):,} characters, at most {limit:,} fit beside the work "
-            "(half of lead.context_tokens): shorten it, or raise lead.context_tokens and sub.context_tokens"
+            f"the question has {len(question):,} characters, at most {limit:,} fit beside the work (half of "
+            "lead.context_tokens): shorten it, or raise lead.context_tokens and sub.context_tokens"
         )
 
 
@@ -257,16 +261,12 @@ def _task(request: RunRequest, config: Config, profile: Profile) -> Task:
     language = language_of(request.question) if config.language == "auto" else config.language
     question = request.question
     if request.columns:
-        wanted = profile.notice(
-            "contract", language, columns=", ".join(request.columns), key=", ".join(request.key)
-        )
+        wanted = profile.notice("contract", language, columns=", ".join(request.columns), key=", ".join(request.key))
         question = f"{question}\n\n{wanted}"
     return Task(question=question, language=language, kind="wide", required=request.columns, unique_columns=request.key)
 
 
-def _result(
-    request: RunRequest, rollout: Rollout, budget: Budget, schema: type[pydantic.BaseModel] | None
-) -> Result:
+def _result(request: RunRequest, rollout: Rollout, budget: Budget, schema: type[pydantic.BaseModel] | None) -> Result:
     table = _answered_table(rollout)
     found = table is not None
     notes = [] if found else ["The lead gave no table: these are the findings so far."]
@@ -326,7 +326,7 @@ def _failures(rollout: Rollout) -> list[str]:
 # -------------------------------------------------------------------------------------------- from config to a team
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def open_team(config: Config, journal: Journal, budget: Budget) -> AsyncIterator[Team]:
     """The team that `config` describes; its policies and source are closed at the end."""
     profile = Profile.load(config.prompts)
@@ -365,7 +365,7 @@ def open_policies(config: Config) -> dict[str, Policy]:
 
 def open_policy(model: str, config: Config) -> Policy:
     """The policy that users call `model`."""
-    from wideseek.policy.names import Provider, parse_model
+    from wideseek.policy.names import Provider, key_for, parse_model
 
     providers = {name: Provider(p.base_url, p.key_env) for name, p in config.providers.items()}
     name = parse_model(model, providers)
@@ -373,19 +373,23 @@ def open_policy(model: str, config: Config) -> Policy:
         from wideseek.policy.scripted import Expert
 
         return Expert()
-    from wideseek.policy.chat import ChatPolicy
+    from wideseek.policy.chat import ChatPolicy, Prices
 
     price = config.prices.get(model)
     return ChatPolicy(
-        name,
+        model=name.model,
+        base_url=name.base_url,
+        name=model,
+        key=key_for(name),
+        key_env=name.key_env,
         sampling=Sampling(**config.sampling.model_dump()),
-        prices=(price.prompt, price.completion) if price else None,
+        prices=Prices(price.prompt, price.completion) if price else None,
         **config.chat.model_dump(),
     )
 
 
 def open_source(corpus: Path | None) -> Source:
-    """The index in `corpus`, or the bundled pocket world's (indexed on first use), behind a cache with single flight."""
+    """The index in `corpus`, or the bundled pocket world's (built on first use), behind a cache with single flight."""
     from wideseek.tools.cache import Cached
     from wideseek.tools.corpus import Corpus
 
@@ -402,7 +406,7 @@ def _pocket_index() -> Path:
 
     from wideseek.assets import world_pages
     from wideseek.records import Page, read_jsonl
-    from wideseek.tools.corpus import Corpus
+    from wideseek.tools.corpus import FORMAT, Corpus
 
     pages = world_pages()
     name = f"pocket-{hashlib.blake2b(pages.read_bytes(), digest_size=6).hexdigest()}-{FORMAT}"
@@ -417,7 +421,7 @@ def _pocket_index() -> Path:
             return index
         except OSError:  # a home that cannot be written (containers, batch jobs): the temporary folder will do
             continue
-    raise BadInput(f"no place to index the pocket world: neither {user_cache_path('wideseek')} nor a temporary folder")
+    raise BadInput(f"{user_cache_path('wideseek')}: cannot be written, nor can the temporary folder: make room in one")
 
 
 def _write(path: Path, record: Any) -> None:

@@ -67,40 +67,77 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _wideseek(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     pass
 
 
 @app.command(short_help="Answer a broad question with one table, every cell traced to a page.")
 def ask(
-    question: Annotated[str | None, typer.Argument(help="What you want to know; - reads it from standard input.")] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="openai/NAME, ollama/NAME, http://HOST:PORT/v1#NAME, or expert (scripted, for the bundled world).")] = None,
+    question: Annotated[
+        str | None, typer.Argument(help="What you want to know; - reads it from standard input.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="openai/NAME, ollama/NAME, http://HOST:PORT/v1#NAME, or expert (scripted, for the bundled world).",
+        ),
+    ] = None,
     sub_model: Annotated[str | None, typer.Option(help="A different model for the subagents.")] = None,
-    width: Annotated[int | None, typer.Option(min=1, help="Subagents that may run in one round.  [default: 10]")] = None,
-    workflow: Annotated[str | None, typer.Option(click_type=click.Choice(["team", "single"]), help="team: a lead with subagents; single: one agent.  [default: team]")] = None,
-    corpus: Annotated[Path | None, typer.Option(help="Folder of an index made by `wideseek index`.  [default: the bundled pocket world]")] = None,
-    prompts: Annotated[str | None, typer.Option(help="Prompt profile: default, wideseek-r1, nano, or a folder of your own.")] = None,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Subagents that may run in one round.  [default: 10]")
+    ] = None,
+    workflow: Annotated[
+        str | None,
+        typer.Option(
+            click_type=click.Choice(["team", "single"]),
+            help="team: a lead with subagents; single: one agent.  [default: team]",
+        ),
+    ] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(help="Folder of an index made by `wideseek index`.  [default: the bundled pocket world]"),
+    ] = None,
+    prompts: Annotated[
+        str | None, typer.Option(help="Prompt profile: default, wideseek-r1, nano, or a folder of your own.")
+    ] = None,
     columns: Annotated[str | None, typer.Option(help='Columns that the table must have: "Name,Year,Country".')] = None,
     key: Annotated[str | None, typer.Option(help="The columns that tell rows apart.  [default: the first]")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the table here: .md, .csv, .json, .xlsx or .html.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object: columns, rows, evidence, usage, stop, run_dir ...")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Also write the table here: .md, .csv, .json, .xlsx or .html.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object: columns, rows, evidence, usage, stop, run_dir ...")
+    ] = False,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="End with what there is after so many tokens.")] = None,
     max_usd: Annotated[float | None, typer.Option(help="... after so many US dollars (prices are configured).")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="... after so many seconds.")] = None,
     max_calls: Annotated[int | None, typer.Option(min=1, help="... after so many model calls.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0.0, help="Sampling temperature.  [default: the server's]")] = None,
-    run_dir: Annotated[Path | None, typer.Option(help="Folder for the journal and the result.  [default: a new one in your user data]")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder; nothing that is done is done again.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0.0, help="Sampling temperature.  [default: the server's]")
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Folder for the journal and the result.  [default: a new one in your user data]")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the run in this folder; nothing that is done is done again.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file.  [default: wideseek.toml here, if there]")] = None,
-    set: Annotated[list[str] | None, typer.Option("--set", help="Any configuration key: --set sub.max_turns=8 (see `wideseek config`).")] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any configuration key: --set sub.max_turns=8 (see `wideseek config`)."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
     debug: Debug = False,
 ) -> int:
     """Answer a broad question with one table, every cell traced to a page.
 
-    A lead agent splits the question; subagents search and read in parallel; the lead writes the table. Ctrl-C ends it with
-    what there is. Exit code: 0 complete, 1 failed, 2 bad input, 3 partial (a budget ended it), 130 interrupted.
+    A lead agent splits the question; subagents search and read in parallel; the lead writes the table. Ctrl-C ends it
+    with what there is. Exit code: 0 complete, 1 failed, 2 bad input, 3 partial (a budget ended it), 130 interrupted.
     """
     from wideseek.ask import EXIT_CODES
     from wideseek.config import read_overrides
@@ -153,7 +190,9 @@ def _request(
         return make_request(question, columns=columns, key=key, config=Config.load(config, given))
     before = load_request(resume)
     if question is not None and question.strip() != before.question:
-        raise BadInput(f"{resume}: was asked something else ({before.question[:60]!r}): leave the question out, or --run-dir")
+        raise BadInput(
+            f"{resume}: was asked something else ({before.question[:60]!r}): leave the question out, or --run-dir"
+        )
     if columns or key or config:
         raise BadInput(f"{resume}: a resumed run keeps its columns, key and config: leave those options out")
     merged = Config.merged(before.config, given)
@@ -172,7 +211,9 @@ def _run(request: RunRequest, folder: Path, *, quiet: bool) -> Result:
     from wideseek.terminal import LiveTree, PlainLines
 
     console = Console(stderr=True)
-    progress: Any = contextlib.nullcontext() if quiet else LiveTree(console) if console.is_terminal else PlainLines(console)
+    progress: Any = (
+        contextlib.nullcontext() if quiet else LiveTree(console) if console.is_terminal else PlainLines(console)
+    )
 
     async def job() -> Result:
         task = asyncio.current_task()
@@ -237,14 +278,17 @@ def _new_run_dir(question: str) -> Path:
 
 @app.command(short_help="Index pages for offline search, for `ask --corpus`.")
 def index(
-    pages: Annotated[list[Path], typer.Argument(help="Files of pages: .jsonl or .jsonl.gz, {url, title, text} a line.")],
+    pages: Annotated[
+        list[Path], typer.Argument(help="Files of pages: .jsonl or .jsonl.gz, {url, title, text} a line.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the index; pages are added to what is there.")],
     quiet: Annotated[bool, typer.Option("--quiet", "-q")] = False,
     debug: Debug = False,
 ) -> None:
     """Index pages for offline search, for `ask --corpus`.
 
-    Running it again adds what is new and replaces what has changed. A build that was killed is finished by running it again.
+    Running it again adds what is new and replaces what has changed. A build that was killed is finished by running it
+    again.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -255,7 +299,12 @@ def index(
     missing = [str(path) for path in pages if not path.is_file()]
     if missing:
         raise BadInput(f"{', '.join(missing)}: no such file")
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} pages"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,} pages"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
         bar = progress.add_task("indexing", total=None)
         lines = (page for path in pages for page in read_jsonl(path, Page))
@@ -266,7 +315,9 @@ def index(
 @app.command(short_help="Search an index, as an agent would.")
 def search(
     query: Annotated[str, typer.Argument(help="A few words.")],
-    corpus: Annotated[Path | None, typer.Option(help="Folder of an index.  [default: the bundled pocket world]")] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(help="Folder of an index.  [default: the bundled pocket world]")
+    ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=100)] = 3,
     json: Annotated[bool, typer.Option("--json", help="Print the hits as JSON lines.")] = False,
     debug: Debug = False,
@@ -294,7 +345,9 @@ def search(
 def tasks(
     bench: Annotated[str, typer.Argument(help="pocket (the bundled world), or a .jsonl[.gz] file of tasks.")],
     split: Annotated[str | None, typer.Option(help="train, dev or test.  [default: all]")] = None,
-    kind: Annotated[str | None, typer.Option(click_type=click.Choice(["wide", "deep"]), help="Only these.  [default: both]")] = None,
+    kind: Annotated[
+        str | None, typer.Option(click_type=click.Choice(["wide", "deep"]), help="Only these.  [default: both]")
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="At most so many.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -319,7 +372,9 @@ def tasks(
 @app.command(short_help="Show a run: its table, or what one of its agents did, turn by turn.")
 def show(
     run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    agent: Annotated[str | None, typer.Argument(help="An agent's path, such as lead or lead/2.1.  [default: list them]")] = None,
+    agent: Annotated[
+        str | None, typer.Argument(help="An agent's path, such as lead or lead/2.1.  [default: list them]")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Show a run: its agents, or what one of them was told, said and read, turn by turn."""

@@ -108,11 +108,13 @@ class Config(Section):
     model: str = Field("expert", description="who leads: openai/NAME, ollama/NAME, http://host:port/v1#NAME, expert")
     sub_model: str | None = Field(None, description="who searches and reads, if not the same")
     workflow: Literal["team", "single"] = "team"
-    corpus: Path | None = Field(None, description="folder of an index made by `wideseek index`; unset: the pocket world")
+    corpus: Path | None = Field(
+        None, description="folder of an index made by `wideseek index`; unset: the pocket world"
+    )
     prompts: str = Field("default", description="prompt profile: default, wideseek-r1, nano, or a folder")
     language: Literal["auto", "en", "zh"] = "auto"
     seed: int = 0
-    prices: dict[str, Price] = Field({}, description="[prices.\"openai/NAME\"] prompt, completion: dollars per million")
+    prices: dict[str, Price] = Field({}, description='[prices."openai/NAME"] prompt, completion: dollars per million')
     providers: dict[str, ProviderConfig] = Field({}, description="[providers.NAME] base_url, key_env")
     lead: Lead = Lead()
     sub: Sub = Sub()
@@ -130,7 +132,6 @@ class Config(Section):
         """
         path = file or (Path(LOCAL_FILE) if Path(LOCAL_FILE).is_file() else None)
         return cls.merged(_toml(path) if path else {}, overrides or {}, path)
-
 
     @classmethod
     def merged(cls, values: dict[str, Any], overrides: Mapping[str, Any], path: Path | None = None) -> Self:

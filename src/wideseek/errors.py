@@ -7,8 +7,9 @@
     ├── PolicyError         the model's side
     │   ├── PolicyRejected  the server refuses for good: wrong key, unknown model, bad request; never retried
     │   └── PolicyUnavailable  the server could not be reached or kept failing after every retry
-    ├── ToolError           a tool could not do what the agent asked; becomes text for the agent, never an exception above
-    └── BudgetEnded         tokens, money, time or calls ran out (or the user interrupted): an ending, not a failure
+    ├── ToolError           a tool could not do what the agent asked; becomes text for the agent, never an exception
+    above └── BudgetEnded         tokens, money, time or calls ran out (or the user interrupted): an ending, not a
+    failure
 
 What an *agent* does wrong is never an exception: it is told so and goes on (docs/architecture.md, "Failure").
 """

@@ -2,12 +2,12 @@
 
     cell -> the first passage of a page read that holds both the row's key and the cell's value -> (url, quote, agent)
 
-It needs no model. A *passage* is one line of a page (a table row, a list item, a `key: value` line), or one sentence where
-the line is prose; the page's title counts as part of every passage when the title *is* the key (a page about the entity).
-So two values that stand in each other's rows are both unsupported, even if both occur on the same page.
+It needs no model. A *passage* is one line of a page (a table row, a list item, a `key: value` line), or one sentence
+where the line is prose; the page's title counts as part of every passage when the title *is* the key (a page about
+the entity). So two values that stand in each other's rows are both unsupported, even if both occur on the same page.
 
-Values are compared as text: case, width, whitespace, thousands separators and markdown marks do not matter, word boundaries
-do (`12` is not found in `2012`); an ISO date is also found as written out in English.
+Values are compared as text: case, width, whitespace, thousands separators and markdown marks do not matter, word
+boundaries do (`12` is not found in `2012`); an ISO date is also found as written out in English.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class _ReadPage:
 
 
 def _split(text: str) -> Iterable[str]:
-    """Lines; a line of prose falls into its sentences. A short word before a full stop is an abbreviation (St., No.)."""
+    """Lines; a line of prose falls into its sentences. A short word before a full stop is abbreviated (St., No.)."""
     for line in text.splitlines():
         if _STRUCTURED.match(line):
             yield line

@@ -65,7 +65,7 @@ def sources_table(result: Result) -> Table:
 
 
 def with_sources(result: Result) -> tuple[Table, list[str]]:
-    """The table with a `Sources` column that numbers the pages of each row, and the pages in the order of their numbers.
+    """The table with a `Sources` column that numbers each row's pages, and the pages in the order of their numbers.
 
     A row's unsupported cells are named after the numbers.
     """
@@ -84,7 +84,9 @@ def with_sources(result: Result) -> tuple[Table, list[str]]:
 def summary_line(result: Result) -> str:
     """One line of what matters: rows, supported share, status, and who answered."""
     share = "no cells" if result.supported is None else f"{result.supported:.0%} of the cells supported"
-    state = {"complete": "complete", "partial": "PARTIAL", "failed": "FAILED", "interrupted": "INTERRUPTED"}[result.status]
+    state = {"complete": "complete", "partial": "PARTIAL", "failed": "FAILED", "interrupted": "INTERRUPTED"}[
+        result.status
+    ]
     why = "" if result.status == "complete" else f" ({result.reason})"
     rows = f"{len(result.table.rows)} row{'' if len(result.table.rows) == 1 else 's'}"
     return " · ".join(part for part in (f"{state}{why}", rows, share, result.label) if part)
@@ -153,7 +155,7 @@ def _write_markdown(result: Result, path: Path) -> list[Path]:
 
 
 def _write_csv(result: Result, path: Path) -> list[Path]:
-    table, pages = with_sources(result)
+    table, _ = with_sources(result)
     *columns, last = table.columns
     rows = []
     for row, evidence in zip(table.rows, result.evidence, strict=True):
@@ -201,7 +203,8 @@ h2 {{ font-size: 1.05rem; margin-top: 2rem; }}
 .summary {{ color: #57606a; }}
 .scroll {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ border: 1px solid #d0d7de; padding: .35rem .6rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }}
+th, td {{ border: 1px solid #d0d7de; padding: .35rem .6rem; text-align: left; vertical-align: top; }}
+td {{ overflow-wrap: anywhere; }}
 th {{ background: #f6f8fa; }}
 td a {{ color: inherit; text-decoration-color: #8fb8de; }}
 td.unsupported {{ background: #fff1e5; }}

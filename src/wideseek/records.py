@@ -8,8 +8,8 @@
     Trajectory  one agent: its role, its place in the agent tree, its turns and why it stopped
     Rollout     one attempt at a task: trajectories lead first, the answer, the pages read, the error if any
 
-Rollout ⊃ Trajectory ⊃ Turn are the paper's indices *i*, *a*, *t* (arXiv 2602.04634, section 3). A `Turn` stores what was
-appended, never the whole history: concatenating a trajectory's turns gives the exact sequence that was sampled.
+Rollout ⊃ Trajectory ⊃ Turn are the paper's indices *i*, *a*, *t* (arXiv 2602.04634, section 3). A `Turn` stores what
+was appended, never the whole history: concatenating a trajectory's turns gives the exact sequence that was sampled.
 """
 
 from __future__ import annotations
@@ -259,7 +259,8 @@ def read_jsonl(path: str | Path, type: type[R]) -> Iterator[R]:
     number = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
+            for line in lines:
+                number += 1
                 if line.strip():
                     yield decoder.decode(line)
     except (OSError, EOFError) as error:

@@ -2,9 +2,9 @@
 
     solve(task)  ->  lead  ->  call_subagent  ->  agent × N  ->  their answers, in order  ->  lead  ->  Rollout
 
-Delegation is a tool like any other (`CallSubagent`); the single-agent baseline is the same code with another role. Failures of
-the infrastructure end here: a subagent whose policy failed is reported to the lead as failed, and the rollout carries the
-error, so that an answer can still be used and a training step can leave the whole rollout out.
+Delegation is a tool like any other (`CallSubagent`); the single-agent baseline is the same code with another role.
+Failures of the infrastructure end here: a subagent whose policy failed is reported to the lead as failed, and the
+rollout carries the error, so that an answer can still be used and a training step can leave the whole rollout out.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class LiveTree:
         yield Text(_totals(self._watch, runs), style="bold", no_wrap=True, overflow="ellipsis")
         grid = RichTable.grid(padding=(0, 1))
         for justify in ("left", "left", "right", "right", "right"):
-            grid.add_column(justify=justify, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
+            grid.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
         grid.columns[1].ratio = 1
         grid.expand = True
         shown = _most_telling(runs, room)
@@ -188,7 +188,9 @@ def _print_pages(result: Result, console: Console) -> None:
     readers = {row[4]: row[6] for row in sources_table(result).rows}
     for number, url in enumerate(pages, 1):
         console.print(
-            Text.assemble(f"[{number}] ", (url, "underline" if console.is_terminal else ""), f"  read by {readers[url]}"),
+            Text.assemble(
+                f"[{number}] ", (url, "underline" if console.is_terminal else ""), f"  read by {readers[url]}"
+            ),
             style="dim",
             soft_wrap=not console.is_terminal,
         )
@@ -235,7 +237,9 @@ def _most_telling(runs: list[Trajectory], room: int) -> list[Trajectory]:
 
 def _doing(run: Trajectory) -> str:
     turns = f"{len(run.turns)} turn{'' if len(run.turns) == 1 else 's'}"
-    return f"turn {len(run.turns) + 1}" if run.stop is None else turns if run.stop == "answer" else f"{run.stop}, {turns}"
+    return (
+        f"turn {len(run.turns) + 1}" if run.stop is None else turns if run.stop == "answer" else f"{run.stop}, {turns}"
+    )
 
 
 def _events(run: Trajectory) -> Iterator[tuple[str, str]]:
@@ -247,7 +251,10 @@ def _events(run: Trajectory) -> Iterator[tuple[str, str]]:
                 yield f"turn {number}", f"{run.path}: turn {number}: {len(turn.completion.tool_calls)} tool call(s)"
     if run.stop:
         why = f": {run.error}" if run.error else ""
-        yield "stop", f"{run.path}: {run.stop} after {_doing(run)}, {run.usage.tokens:,} tokens, {run.seconds:.1f} s{why}"
+        yield (
+            "stop",
+            f"{run.path}: {run.stop} after {_doing(run)}, {run.usage.tokens:,} tokens, {run.seconds:.1f} s{why}",
+        )
 
 
 def _short(text: str, limit: int = 100) -> str:

@@ -74,7 +74,7 @@ class _Function(msgspec.Struct):
 
 class _Call(msgspec.Struct):
     id: str | None = None
-    function: _Function = _Function()
+    function: _Function = msgspec.field(default_factory=_Function)
 
 
 class _Part(msgspec.Struct):
@@ -179,6 +179,7 @@ class ChatPolicy:
     """
 
     version = 0
+    label = ""
 
     def __init__(
         self,

@@ -1,8 +1,9 @@
 """Policies without a model: a function as a policy, and the expert.
 
-The expert answers the pocket world's questions by really searching and reading, through the same tools and the same loop as a
-model. It understands questions by a small grammar (`policy/grammar.py`), never sees a gold answer, and says of every output
-that no language model made it. It shows newcomers the whole system without a download, and later teaches the nano model.
+The expert answers the pocket world's questions by really searching and reading, through the same tools and the same
+loop as a model. It understands questions by a small grammar (`policy/grammar.py`), never sees a gold answer, and says
+of every output that no language model made it. It shows newcomers the whole system without a download, and later
+teaches the nano model.
 
 Its subtasks and reports have fixed forms, so that a small model can learn them:
 
@@ -13,16 +14,18 @@ Its subtasks and reports have fixed forms, so that a small model can learn them:
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
 from wideseek.policy.base import Sampling, ToolSchema
-from wideseek.policy.grammar import Request, parse_question
+from wideseek.policy.grammar import Request, first_number, parse_question
 from wideseek.records import Completion, Message, ToolCall, Trajectory
+from wideseek.table import Table
 
 LABEL = "scripted expert, no language model"
 Words = str | list[ToolCall]
@@ -130,27 +133,258 @@ class _Conversation:
     """What has been said so far, as a script needs it."""
 
     def __init__(self, trajectory: Trajectory, hands: _Hands) -> None:
-        self.trajectory, self.hands = trajectory, hands
-        self.turn = len(trajectory.turns)
+        self.hands = hands
+        self.question = trajectory.prompt
+        self._trajectory = trajectory
+        self._replies = [m for m in trajectory.messages() if isinstance(m, Message) and m.role == "tool"]
 
     @property
-    def replies(self) -> list[Message]:
-        return [m for m in self.trajectory.messages() if isinstance(m, Message) and m.role == "tool"]
+    def turns(self) -> int:
+        return len(self._trajectory.turns)
+
+    @property
+    def pending(self) -> list[Message]:
+        return self._trajectory.pending
+
+    @property
+    def told(self) -> str:
+        """All that tools have replied."""
+        return "\n".join(message.text for message in self._replies)
 
     @property
     def hurried(self) -> bool:
-        return any(_ANSWER_NOW in message.text.lower() for message in self.trajectory.pending)
+        return any(_ANSWER_NOW in message.text.lower() for message in self.pending)
 
-    def exchanges(self, tool: ToolSchema | None) -> Iterator[tuple[str, str]]:
-        """(the value asked for, the reply) of every call of `tool`, in order; failed calls have an empty reply."""
-        replies = {message.call_id: message for message in self.replies}
-        for turn in self.trajectory.turns:
+    def exchanges(self, tool: ToolSchema) -> Iterator[tuple[str, str]]:
+        """(the value asked for, the reply) of every call of `tool`, in order; a failed call's reply is empty."""
+        replies = {message.call_id: message for message in self._replies}
+        for turn in self._trajectory.turns:
             for call in turn.completion.tool_calls:
-                if tool is not None and call.name == tool.name:
-                    reply = replies.get(call.id)
-                    value = re.findall(r'"((?:[^"\\]|\\.)*)"', json.dumps(list(_leaves(call.arguments)), ensure_ascii=False))
-                    yield json.loads(f'"{value[0]}"') if value else "", reply.text if reply and not reply.error else ""
+                if call.name == tool.name and (reply := replies.get(call.id)):
+                    yield _main_value(call.arguments), "" if reply.error else reply.text
 
     def calls(self, tool: ToolSchema, values: list[str]) -> list[ToolCall]:
         arguments = _arguments(tool.parameters, values)
-        return [ToolCall(f"call_{self.turn}_{i}", tool.name, one) for i, one in enumerate(arguments)]
+        return [ToolCall(f"call_{self.turns}_{i}", tool.name, one) for i, one in enumerate(arguments)]
+
+
+def _main_value(arguments: Any) -> str:
+    """The text that a call of one item carries."""
+    while not isinstance(arguments, str):
+        arguments = next(iter(arguments.values() if isinstance(arguments, dict) else arguments), "")
+    return arguments
+
+
+# ------------------------------------------------------------------------------------------------------ the parts
+
+
+@dataclass
+class _Found:
+    """What is known so far: members by number, facts (column -> value) by number."""
+
+    members: dict[int, str] = field(default_factory=dict)
+    facts: dict[int, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> list[int]:
+        return [number for number in self.members if number not in self.facts]
+
+
+def _answer(request: Request, found: _Found) -> str:
+    """The last words: a table, or a box."""
+    numbers = [number for number in found.members if _passes(request, found.facts.get(number, {}))]
+    if request.kind == "wide":
+        rows = [[found.members[n], *(found.facts.get(n, {}).get(c, "") for c in request.columns)] for n in numbers]
+        table = Table(["name", *request.columns], rows)
+        return f"By the {LABEL}.\n\n```markdown\n{table.to_markdown().strip()}\n```"
+    chosen = _extreme(request, found, numbers) if request.extreme else numbers[:1]
+    if not chosen:
+        return f"The {LABEL}, found nothing that fits the question."
+    name = found.members[chosen[0]]
+    value = found.facts[chosen[0]].get(request.columns[0], "") if request.columns else name
+    return f"By the {LABEL}: {name}.\n\n\\boxed{{{value}}}"
+
+
+def _passes(request: Request, facts: dict[str, str]) -> bool:
+    return request.filter is None or request.filter.holds(facts.get(request.filter.column, ""))
+
+
+def _extreme(request: Request, found: _Found, numbers: list[int]) -> list[int]:
+    """The member at the asked end of a column, as a list of one; empty where no member has a number there."""
+    assert request.extreme is not None
+    column, end = request.extreme
+    measured = [(first_number(found.facts.get(n, {}).get(column, "")), n) for n in numbers]
+    known = [(value, n) for value, n in measured if value is not None]
+    if not known:
+        return []
+    return [(max if end == "highest" else min)(known)[1]]
+
+
+def _columns_needed(request: Request) -> list[str]:
+    """The columns to look up: those asked for, then what the test and the comparison need."""
+    columns = list(request.columns)
+    if request.filter:
+        columns.append(request.filter.column)
+    if request.extreme:
+        columns.append(request.extreme[0])
+    return list(dict.fromkeys(columns))
+
+
+def _not_understood(question: str) -> str:
+    return (
+        f"The {LABEL}, reads only plain questions about the lists of the bundled pocket world, and could not read this "
+        f"one: {' '.join(question.split())[:200]}. For other questions choose a language model (--model openai/NAME, "
+        "--model http://HOST:PORT/v1#NAME) and your own pages (--corpus FOLDER)."
+    )
+
+
+def _not_found(what: str) -> str:
+    return (
+        f"The {LABEL}, found no list of {what} in this corpus. It knows the bundled pocket world only: `wideseek tasks "
+        "pocket` shows what can be asked. For other questions choose a language model (--model) and your own pages "
+        "(--corpus)."
+    )
+
+
+class _Lead:
+    """Has the list found, then every member looked up, as often as that brings something new."""
+
+    def __init__(self, trajectory: Trajectory, hands: _Hands) -> None:
+        self.talk = _Conversation(trajectory, hands)
+        self.hands = hands
+
+    def say(self) -> Words:
+        request = parse_question(self.talk.question)
+        if request is None:
+            return _not_understood(self.talk.question)
+        columns = _columns_needed(request)
+        if self.talk.turns == 0:
+            return self._delegate(
+                [_Subtask(request.member, 1, columns) if request.member else _Subtask(request.phrase)]
+            )
+        found = self._found(request, columns)
+        if not found.members:
+            return _not_found(request.phrase or request.member)
+        if columns and found.missing and not self.talk.hurried and self._is_worth_asking(found):
+            return self._delegate([_Subtask(found.members[n], n, columns) for n in found.missing])
+        return _answer(request, found)
+
+    def _found(self, request: Request, columns: list[str]) -> _Found:
+        told = self.talk.told
+        found = _Found({int(number): name for number, name in _LISTED.findall(told)})
+        for number, cells in _REPORTED.findall(told):
+            name, *values = [cell.strip() for cell in cells.split("|")]
+            if request.member:
+                found.members.setdefault(int(number), name)
+            if found.members.get(int(number)) == name and any(values):
+                found.facts[int(number)] = dict(zip(columns, values, strict=False))
+        return found
+
+    def _is_worth_asking(self, found: _Found) -> bool:
+        """Whether the last round brought something: the list, or a member that was missing."""
+        last = "\n".join(message.text for message in self.talk.pending)
+        return bool(_LISTED.search(last) or any(int(n) in found.facts for n, _ in _REPORTED.findall(last)))
+
+    def _delegate(self, subtasks: list[_Subtask]) -> Words:
+        assert self.hands.delegate is not None
+        return self.talk.calls(self.hands.delegate, [str(subtask) for subtask in subtasks])
+
+
+class _Reader:
+    """Searches for one page and reports what is on it; looks at the next hit where a page is not the one."""
+
+    def __init__(self, trajectory: Trajectory, hands: _Hands) -> None:
+        self.talk = _Conversation(trajectory, hands)
+        self.hands = hands
+
+    def say(self, subtask: _Subtask) -> Words:
+        if self.hands.search is None or self.hands.access is None:
+            return f"The {LABEL}, needs a tool to search and one to read."
+        pages = list(self.talk.exchanges(self.hands.access))
+        for url, text in pages:
+            report = _report(subtask, url, text)
+            if report:
+                return report
+        if self.talk.turns == 0:
+            return self.talk.calls(self.hands.search, [subtask.name])
+        left = [url for url in self._hits(subtask) if url not in dict(pages)]
+        if not left or self.talk.hurried:
+            return f"none: the {LABEL}, found no page of {subtask.name}"
+        return self.talk.calls(self.hands.access, left[:1])
+
+    def _hits(self, subtask: _Subtask) -> list[str]:
+        """The urls found, those that are called like what is wanted first."""
+        assert self.hands.search is not None
+        urls = [url for _, reply in self.talk.exchanges(self.hands.search) for url in _URL.findall(reply)]
+        return sorted(dict.fromkeys(urls), key=lambda url: not _is_called(url, subtask.name))
+
+
+def _report(subtask: _Subtask, url: str, text: str) -> str:
+    """What a page says for a subtask; empty where it is another page."""
+    if not subtask.columns:
+        return "\n".join(f"#{number} {name}" for number, name in _LISTED.findall(text))
+    facts = _facts(text)
+    if not _is_called(url, subtask.name) or not facts:
+        return ""
+    values = [facts.get(column, "") for column in subtask.columns]
+    return f"| #{subtask.number} | {' | '.join([subtask.name, *values])} |"
+
+
+def _facts(text: str) -> dict[str, str]:
+    return {key.strip().lower(): value for key, value in _FACT.findall(text)}
+
+
+def _is_called(url: str, name: str) -> bool:
+    """Whether the last part of a url is the slug of a name (numbers that tell equal slugs apart do not count)."""
+    slug = _slug(unquote(url).rpartition("/")[2])
+    return slug == _slug(name) or re.sub(r"-\d+$", "", slug) == _slug(name)
+
+
+def _slug(text: str) -> str:
+    return "-".join(re.findall(r"\w+", text.casefold()))
+
+
+class _Alone:
+    """Does the lead's and the readers' work in one context: search the list, read it, search and read every member."""
+
+    def __init__(self, trajectory: Trajectory, hands: _Hands) -> None:
+        self.talk = _Conversation(trajectory, hands)
+        self.hands = hands
+
+    def say(self) -> Words:
+        request = parse_question(self.talk.question)
+        if request is None or self.hands.search is None or self.hands.access is None:
+            return _not_understood(self.talk.question)
+        columns = _columns_needed(request)
+        searched = dict(self.talk.exchanges(self.hands.search))
+        pages = dict(self.talk.exchanges(self.hands.access))
+        found = self._found(request, pages, columns)
+        if not found.members:
+            return self._look_up([request.phrase], searched, pages) or _not_found(request.phrase)
+        wanted = [found.members[n] for n in found.missing] if columns and not self.talk.hurried else []
+        return self._look_up(wanted, searched, pages) or _answer(request, found)
+
+    def _found(self, request: Request, pages: dict[str, str], columns: list[str]) -> _Found:
+        if request.member:
+            members = {1: request.member}
+        else:
+            lists = [_LISTED.findall(text) for text in pages.values()]
+            members = {int(number): name for number, name in next((found for found in lists if found), [])}
+        facts = {}
+        for number, name in members.items():
+            for url, text in pages.items():
+                if _is_called(url, name) and (read := _facts(text)):
+                    facts[number] = {column: read.get(column, "") for column in columns}
+        return _Found(members, facts)
+
+    def _look_up(self, names: list[str], searched: dict[str, str], pages: dict[str, str]) -> list[ToolCall]:
+        """The next calls for what is called `names`: read what was found, else search; none where all was tried."""
+        assert self.hands.search is not None
+        assert self.hands.access is not None
+        to_read = []
+        for name in names:
+            urls = sorted(_URL.findall(searched.get(name, "")), key=lambda url: not _is_called(url, name))
+            to_read += [url for url in urls if url not in pages][:1]
+        if to_read:
+            return self.talk.calls(self.hands.access, list(dict.fromkeys(to_read)))
+        return self.talk.calls(self.hands.search, [name for name in names if name not in searched])

@@ -44,6 +44,7 @@ def clean_text(text: str) -> str:
     """The cell as one line of plain text, without footnote marks and coordinates; tokenisation undone."""
     text = unicodedata.normalize("NFC", text).replace("\xa0", " ").replace("\u200b", "").replace("’", "'")
     text = _FOOTNOTE.sub("", _COORDINATES.sub("", text))
+    text = re.sub(r" ?\(#.*\)", "", text)
     text = re.sub(r"\s+", " ", text)
     text = re.sub(r" ([,.;:!?)%])", r"\1", text)
     text = re.sub(r"([(]) ", r"\1", text)
@@ -73,7 +74,7 @@ def is_usable_name(text: str) -> bool:
 
 def clean_name(text: str) -> str:
     """The name without a country's or an office's code in brackets behind it."""
-    return re.sub(r"\s*\((?:[A-Z]{2,3}|[a-z]|c|captain|C)\)$", "", text).strip('"')
+    return re.sub(r"\s*\((?:[A-Z]{2,3}|[a-z]|c|captain|C|\d+(?:st|nd|rd|th) appearance)\)$", "", text).strip('"')
 
 
 def squared(value: str) -> str:

@@ -22,7 +22,7 @@ _SMALL = set("of in on at from by for the a an to de la le du des del and to at 
 _BANNED = re.compile(r"[,:;()\[\]{}\"“”|?!/&+=#%.]|\b(?:with|and|whose|where|that|which|who|or|their|listed|listings?|list)\b", re.I)
 _GENERIC = set(
     "list table overview history results result current full complete summary the of in by all and main information "
-    "general data statistics selected notable details existing".split()
+    "general data statistics selected details existing listings".split()
 )
 _IRREGULAR = {"people", "alumni", "men", "women", "species", "aircraft", "staff", "faculty", "medallists", "children", "stadia"}
 _NOT_PLURAL = {"series", "status", "news", "sports", "politics", "athletics", "gymnastics", "arts", "business", "press", "class"}
@@ -32,7 +32,7 @@ _NOT_PLURAL |= {"nominations", "performances", "personnel", "kits", "locations",
 _NOT_PLURAL |= {"changes", "debuts", "departures", "goals", "fixtures", "credits", "events", "submissions", "editions", "picks"}
 _NOT_PLURAL |= {"others", "summaries", "hat-tricks", "attendances", "by-elections", "fees", "gains", "losses", "programs", "projects"}
 _NOT_PLURAL |= {"accomplishments", "tries", "leaders", "competitions", "doubles", "mentions", "sales", "numbers", "scores", "figures"}
-_NOT_PLURAL |= {"us", "texas", "kansas", "paris", "james", "charles", "thomas", "wales", "netherlands", "arkansas", "illinois"}
+_NOT_PLURAL |= {"seasons", "winless", "us", "texas", "kansas", "paris", "james", "charles", "thomas", "wales", "netherlands", "arkansas", "illinois"}
 _NOT_PLURAL |= {"minas", "st", "cannabis", "physics", "mathematics", "economics", "mass", "bus", "campus", "pass", "less", "its"}
 _PREPOSITION = re.compile(r" (?:of|in|on|at|from|by|for|to|near|visited|broadcast|distributed|recorded|affected|owned|named) ")
 _NAMED_THE = re.compile(
@@ -108,6 +108,11 @@ _HEADERS = {  # name columns whose members have a usual word
     "single": "singles", "episode": "episodes", "presenter": "presenters", "character": "characters", "act": "acts",
     "tournament": "tournaments", "festival": "festivals", "dish": "dishes", "plant": "plants", "dam": "dams", "mine": "mines",
 }  # fmt: skip
+_ADJECTIVES = set(
+    "former current active defunct closed operating operational proposed demolished planned historic major minor public "
+    "private hydroelectric thermal solar nuclear geothermal retired abandoned surviving completed domestic international".split()
+)
+_PLACE_KIND = re.compile(r"^[A-Z].* (?:County|Province|District|Region|Island|Prefecture|Parish|Borough|Shire|Valley)$")
 _ENTRANTS = {"men", "women", "ladies", "pairs", "trio", "mixed pair", "senior men", "senior ladies", "juniors", "men's", "women's"}
 _PLAIN_SECTIONS = {"results", "classification", "qualifying", "teams", "clubs", "race", "final", "table", "list", "schedule"}
 _PLAIN_SECTIONS |= {"overview", "participants", "members", "participating teams", "entries", "standings", "race results", "history"}
@@ -279,7 +284,7 @@ def _subject_of(title: str) -> str | None:
         elif not re.fullmatch(r"[a-z ]+", inner):
             return None
     title = re.sub(r"National Register of Historic Places listings", "National Register historic places", title)
-    title = re.sub(r"^(.* in [^,]+), ([A-Z][\w ]+)$", r"\1 in \2", title)
+    title = re.sub(r"^(.* in [^,]+), [A-Z][\w ]+$", r"\1", title)
     title = re.sub(r"(\d{4})–(\d{2})\b", r"\1-\2", title)
     title = re.sub(r" (?:filmography|discography|bibliography)$", "", title)
     return re.sub(r"\bF\.C\.|\bFC\b", "FC", title)
@@ -314,10 +319,14 @@ def _phrase_of_listing(subject: str, heading: str, casing: Casing, places: froze
         return f"{subject} of the {heading}"
     if re.fullmatch(r"\d{4}", heading):
         return None if re.search(r"\d{4}", subject) else f"{subject} of {heading}"
-    if heading in places:
+    if heading in places or _PLACE_KIND.search(heading):
         place = f"the {heading}" if heading in _WITH_ARTICLE else heading
         return f"{head} in {place}" if tail.startswith(" in ") or not tail else f"{subject} in {place}"
     words = heading.split()
+    if set(head.lower().split()) <= set(heading.lower().split()) and tail:
+        return f"{casing.lowered(heading)}{tail}"
+    if len(words) == 1 and heading.lower() in _ADJECTIVES:
+        return f"{heading.lower()} {subject}"
     if words[-1].lower() == noun.lower() and len(words) > 1:
         return f"{casing.lowered(' '.join(words[:-1]))} {subject}"
     if _is_plural_heading(heading, casing) and tail and words[-1].lower() not in _IRREGULAR:
@@ -346,6 +355,8 @@ def _phrase_of_article(
         head = _HEADERS[header]
     elif heading and _is_plural_heading(heading, casing):
         head = casing.lowered(heading)
+    elif heading and _is_plural_heading(heading.split(" of ")[0], casing):
+        head = casing.lowered(heading.split(" of ")[0])
     elif re.fullmatch(r"\d{4}s", heading) and header in _HEADERS and _NAMED_THE.search(subject):
         return f"{_HEADERS[header]} of the {subject} from the {heading}"
     else:

@@ -53,7 +53,11 @@ Split = Literal["train", "dev", "test", "distractor"]
 
 
 class TableSource(msgspec.Struct, frozen=True, kw_only=True):
-    """A table as found. `phrase` names its list outright; `cut_at` is the length at which the source cuts its tables."""
+    """A table as found.
+
+    `phrase` names its list outright; `cut_at` is the length at which the source cuts its tables; `complete` is false
+    where the rows are known to be a choice.
+    """
 
     key: str
     article: str
@@ -65,6 +69,7 @@ class TableSource(msgspec.Struct, frozen=True, kw_only=True):
     phrase: str = ""
     domain: str = ""
     cut_at: int = 0
+    complete: bool = True
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -148,14 +153,15 @@ def _lists_of_table(source: TableSource, casing: Casing, places: frozenset[str])
         return []
     cut = len(rows) == source.cut_at
     named = _uniquely_named(rows, at)
+    whole = source.complete and not cut and len(named) == len(source.rows)
     if len(named) <= USUAL_MEMBERS + 1 and not cut:
-        return _as_lists([_make_list(source, phrase, named, at, whole=len(named) == len(source.rows))])
-    parts = _best_parts(source, phrase, named, at, whole=not cut and len(named) == len(source.rows))
+        return _as_lists([_make_list(source, phrase, named, at, whole=whole)])
+    parts = _best_parts(source, phrase, named, at, whole=whole)
     if parts or cut:
         return parts
     uncut = len(named) <= MAX_MEMBERS and seeded("uncut", source.key) % 3 == 0
     keep = len(named) if uncut else 5 + seeded("keep", source.key) % 4
-    return _as_lists([_make_list(source, phrase, named[:keep], at, whole=keep == len(source.rows))])
+    return _as_lists([_make_list(source, phrase, named[:keep], at, whole=whole and keep == len(named))])
 
 
 def _as_lists(found: Iterable[WorldList | None]) -> list[WorldList]:
@@ -259,7 +265,12 @@ def _make_list(
     if len(full) < max(MIN_MEMBERS, USABLE_SHARE * len(rows)):
         return None
     names = [row[at] for row in full]
-    told = {name: values for column, name in columns.items() if _is_telling(values := _with_units(source, full, column), names)}
+    told = {}
+    for column, name in columns.items():
+        values = _with_units(source, full, column)
+        bare_day = name == "date" and column_kind(values) == "number"
+        if _is_telling(values, names) and not bare_day:
+            told[name] = values
     if len(told) < 2:
         return None
     return WorldList(

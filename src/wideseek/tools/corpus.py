@@ -29,6 +29,7 @@ import sqlite3
 import tempfile
 import threading
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
@@ -136,21 +137,26 @@ class Corpus:
         words = _query_words(query)
         if not words or count < 1:
             return []
-        found = self._searcher.search(self._query(words), count + TIES, count=False).hits
+        telling = self._telling(words)
+        found = self._searcher.search(self._query(words, telling), count + TIES, count=False).hits
         ids = self._searcher.fast_field_values("id", [address for _, address in found])
         ranked = sorted((-score, int(id or 0)) for (score, _), id in zip(found, ids, strict=True))
         best = [id for _, id in ranked[:count]]
         places = ",".join("?" * len(best))
         sql = f"SELECT id, title, url, substr(text, 1, {SNIPPET_FROM}) FROM pages WHERE id IN ({places})"
         rows = self._rows(sql, tuple(best))
-        by_id = {id: Hit(title, url, snippet(text, words)) for id, title, url, text in rows}
+        sought = sought_in(telling)
+        by_id = {id: Hit(title, url, snippet(text, sought)) for id, title, url, text in rows}
         return [by_id[id] for id in best]
 
-    def _query(self, words: list[str]) -> tantivy.Query:
-        """One flat union of terms, which tantivy can cut short (block-max WAND)."""
+    def _telling(self, words: list[str]) -> list[str]:
+        """Those words that are not on most pages; all, where all are."""
         limit = max(COMMON * self._searcher.num_docs, COMMON_FROM)
-        telling = [word for word in words if self._searcher.doc_freq("text", word) <= limit]
-        clauses = [self._term("text", word) for word in telling or words]
+        return [word for word in words if self._searcher.doc_freq("text", word) <= limit] or words
+
+    def _query(self, words: list[str], telling: list[str]) -> tantivy.Query:
+        """One flat union of terms, which tantivy can cut short (block-max WAND)."""
+        clauses = [self._term("text", word) for word in telling]
         clauses += [self._term("title", word) for word in words]
         clauses.append(tantivy.Query.boost_query(self._term("exact", " ".join(words)), EXACT_TITLE))
         return tantivy.Query.boolean_query([(tantivy.Occur.Should, clause) for clause in clauses])
@@ -217,48 +223,55 @@ def _encodable(text: str) -> str:
 # --------------------------------------------------------------------------------------------------------- snippets
 
 
-def snippet(text: str, words: list[str]) -> str:
-    """One line of at most `SNIPPET_CHARS` characters: the part of `text` with the most of the `words`.
+def snippet(text: str, sought: re.Pattern[str]) -> str:
+    """One line of at most `SNIPPET_CHARS` characters: the part of `text` with the most of the words that are `sought`.
 
-    `words` are as `_query_words` gives them. Of several parts with as many it is the first; without any, the beginning.
+    Of several parts with as many it is the first; without any, the beginning.
     """
     line = unicodedata.normalize("NFC", " ".join(text.split()))
     if len(line) <= SNIPPET_CHARS:
         return line
-    start = _best_start(line, words)
-    if start == 0:
-        return line[: SNIPPET_CHARS - 2].rsplit(" ", 1)[0] + " …"
+    start = _best_start(line, sought)
     part = line[start : start + SNIPPET_CHARS - 4]
-    end = " …" if start + len(part) < len(line) else ""
-    return f"… {part.rsplit(' ', 1)[0] if end else part}{end}"
+    if start + len(part) < len(line):
+        part = f"{_whole_words(part)} …"
+    return f"… {part}" if start else part
 
 
-def _best_start(line: str, words: list[str]) -> int:
-    """Where the best window begins: some words before its first match."""
-    matches = [(match.start(), match[0]) for match in _pattern(words).finditer(line.translate(_LOOKALIKES))]
+def sought_in(words: list[str]) -> re.Pattern[str]:
+    """What finds `words` (stems, as in the index) in a folded line: long ones as beginnings, short ones whole."""
+    stems = sorted((word for word in words if not _SPACELESS.match(word)), key=len, reverse=True)
+    ways = [re.escape(word) for word in words if _SPACELESS.match(word)]
+    ways += [rf"\b{re.escape(stem)}" if len(stem) > 3 else rf"\b{re.escape(stem)}\b" for stem in stems]
+    return re.compile("|".join(ways))
+
+
+def _best_start(line: str, sought: re.Pattern[str]) -> int:
+    """Where the part with the most different words begins, some words before the first of them."""
+    matches = [(match.start(), match[0]) for match in sought.finditer(line.translate(_LOOKALIKES))]
     best, best_start, last = 0, 0, 0
-    inside: dict[str, int] = {}
-    for first, (start, word) in enumerate(matches):
+    inside: Counter[str] = Counter()
+    for start, word in matches:
         while last < len(matches) and matches[last][0] < start + SNIPPET_CHARS * 3 // 4:
-            inside[matches[last][1]] = inside.get(matches[last][1], 0) + 1
+            inside[matches[last][1]] += 1
             last += 1
         if len(inside) > best:
-            best, best_start = len(inside), first
+            best, best_start = len(inside), start
         inside[word] -= 1
         if not inside[word]:
             del inside[word]
-    if not matches:
+    lead = SNIPPET_CHARS // 6
+    start = min(best_start - lead, len(line) - SNIPPET_CHARS + 4)
+    if start <= 0:
         return 0
-    lead = min(matches[best_start][0], max(0, len(line) - SNIPPET_CHARS + 4))
-    before = line.rfind(" ", max(0, lead - SNIPPET_CHARS // 5), max(0, lead - SNIPPET_CHARS // 10))
-    return before + 1 if before >= 0 else (lead if lead > SNIPPET_CHARS // 5 else 0)
+    space = line.find(" ", start, start + lead)
+    return space + 1 if space >= 0 else start
 
 
-def _pattern(words: list[str]) -> re.Pattern[str]:
-    """The beginnings of words that match, longest first; pieces of scripts without spaces match anywhere."""
-    spaced = sorted((re.escape(word) for word in words if not _SPACELESS.match(word)), key=len, reverse=True)
-    spaceless = [re.escape(word) for word in words if _SPACELESS.match(word)]
-    return re.compile("|".join(([rf"\b(?:{'|'.join(spaced)})"] if spaced else []) + spaceless))
+def _whole_words(part: str) -> str:
+    """`part` without the word that it ends in the middle of, if that is not most of it."""
+    space = part.rfind(" ", len(part) // 2)
+    return part[:space] if space >= 0 else part
 
 
 class _Lookalikes(dict[int, str]):

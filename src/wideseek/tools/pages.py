@@ -1,8 +1,9 @@
 """`search` and `access`: what subagents hold. They give text from any `Source`.
 
-An agent may open a url only if it was shown it: in its question or subtask, in its own search results, or on a page that it
-read. That depends on this agent alone, never on the timing of its siblings, and keeps a model from fetching an address that
-it made up or that somebody planted in its weights. Replies never repeat an argument, so that a refused url stays unknown.
+An agent may open a url only if it was shown it: in its question or subtask, in its own search results, or on a page
+that it read. That depends on this agent alone, never on the timing of its siblings, and keeps a model from fetching
+an address that it made up or that somebody planted in its weights. Replies never repeat an argument, so that a
+refused url stays unknown.
 """
 
 from __future__ import annotations

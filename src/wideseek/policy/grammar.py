@@ -1,0 +1,385 @@
+"""A small English grammar of broad questions: which list, which columns, which filter.
+
+    "Give me all lighthouses of Denmark built after 1900 ..."   is beyond it; what it reads is
+
+    wide        the members of a list, with columns:      "List the lighthouses of Denmark with their height and year."
+    filtered    only those members that fulfil a test:    "... whose height is above 30 m", "... built in" is not read
+    attribute   one column of a named thing:              "What is the height of Alpha?"
+    selected    the member that fulfils a test or is an   "Which of the lighthouses of Denmark has the greatest height?"
+                extreme, or a column of that member:      "What is the year of the one whose height is 30 m?"
+
+The grammar knows function words and how requests are put; it knows no list, no column and no value. A question is read in
+three cuts: the test ("whose COLUMN is VALUE") is taken out, then the columns ("with their A and B", "the A of each ..."),
+and what is left of the request is the list's noun phrase.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+Op = Literal["is", "above", "below"]
+Extreme = Literal["highest", "lowest"]
+
+MAX_QUESTION = 20_000
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A test of a member: `column` is, is above or is below `value`. Dates and years count as numbers."""
+
+    column: str
+    op: Op
+    value: str
+
+    def holds(self, value: str) -> bool:
+        """Whether a member with this value passes."""
+        if self.op == "is":
+            return _folded(value) == _folded(self.value)
+        number, bound = first_number(value), first_number(self.value)
+        if number is None or bound is None:
+            return False
+        return number > bound if self.op == "above" else number < bound
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a question asks for.
+
+    `kind` is "wide" for a table of `phrase`'s members with `columns`, "deep" for one short answer. Deep: with `member`, its
+    `columns[0]`; else the member of `phrase` that `filter` or `extreme` (column, which end) picks out, or its `columns[0]`.
+    """
+
+    kind: Literal["wide", "deep"]
+    phrase: str = ""
+    columns: list[str] = field(default_factory=list)
+    filter: Filter | None = None
+    extreme: tuple[str, Extreme] | None = None
+    member: str = ""
+
+
+def parse_question(question: str) -> Request | None:
+    """The request that a question makes, `None` where the grammar cannot read one. Never raises."""
+    text, listed = _without_column_list(_plain(question[:MAX_QUESTION]))
+    sentences = [s for s in map(_without_courtesy, _sentences(text)) if s]
+    for read in (_selected, _wide, _attribute):
+        if request := read(sentences, listed):
+            return request
+    return None
+
+
+def first_number(text: str) -> float | None:
+    """The first number in a text, thousands separators removed."""
+    match = re.search(r"-?\d+(?:,\d{3})*(?:\.\d+)?", text.replace("−", "-"))
+    return float(match[0].replace(",", "")) if match else None
+
+
+# ------------------------------------------------------------------------------------------------------------ the text
+
+_SPACE = re.compile(r"\s+")
+_COLUMN_LIST = re.compile(
+    r"(?:[.;,(]\s*)?\b(?:(?:the |with |as |use |using )*(?:columns?|fields?|headers?|headings?)(?: names?)?(?: are| wanted| needed)?"
+    r"(?: as follows)?(?:,? in this order)?)\s*:\s*(?P<columns>[^.?!;)]+)[.;)]?",
+    re.I,
+)
+_SENTENCE_END = re.compile(r"(?<=[.?!])[\"')]*\s+(?=[^\W\d_a-z]|\d)")
+_COURTESY = re.compile(
+    r"^(?:hello|hi|hey|dear \w+|good (?:morning|afternoon|evening)|please|kindly|thanks|thank you|ok|okay|so|well|now|then|and)\b[\s,!]*"
+    r"|[\s,]*\b(?:please|thanks(?: a lot| in advance)?|thank you(?: very much)?|cheers|if you can|as collected here|in (?:one|a) table"
+    r"|as (?:one|a) table|for (?:me|us))\s*[.!?]*$",
+    re.I,
+)
+
+
+def _plain(text: str) -> str:
+    quotes = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "\u00a0": " "})
+    return _SPACE.sub(" ", text.translate(quotes)).strip()
+
+
+def _folded(text: str) -> str:
+    return _SPACE.sub(" ", text).strip(" .\"'").casefold()
+
+
+def _without_column_list(text: str) -> tuple[str, list[str]]:
+    """The text without an explicit list such as "Columns: Name, City, Year", and that list."""
+    match = _COLUMN_LIST.search(text)
+    if not match:
+        return text, []
+    return f"{text[: match.start()]}. {text[match.end() :]}".strip(), _columns(match["columns"])
+
+
+def _sentences(text: str) -> list[str]:
+    return [s.strip() for s in _SENTENCE_END.split(text)]
+
+
+def _without_courtesy(sentence: str) -> str:
+    before = None
+    while before != sentence:
+        before, sentence = sentence, _COURTESY.sub("", sentence).strip()
+    return sentence.rstrip(" .?!").strip()
+
+
+# --------------------------------------------------------------------------------------------------------------- cuts
+
+_END = r"(?=\s*(?:$|[;:?!]|,(?!\d{3})|\.(?:\s|$)|\s(?:with (?:the|their)|and (?:give|show|list|tell|state|add|what)|along with|together with)\b))"
+_ABOVE = (
+    r"(?:(?:is|are|was|were|lies|comes|of|falls) )?(?:above|over|more than|greater than|higher than|larger than|bigger than|after"
+    r"|later than|in excess of)|exceeds"
+)
+_BELOW = (
+    r"(?:(?:is|are|was|were|lies|comes|of|falls) )?(?:below|under|less than|fewer than|lower than|smaller than|before|earlier than)"
+)
+_RELATIVE = (
+    r"(?:(?:but )?(?:(?:only|just) (?:for |of )?)?(?:those|the ones|ones|members|entries|rows) )?"
+    r"(?:whose|where (?:the|their|its)|for which (?:the|their|its)|(?:with|having|that has|that have|which have|which has) an?)"
+)
+_TEST = re.compile(
+    rf"[\s,(]*(?:\b(?:but )?(?:only|just|limited to|restricted to|keeping|keep) )?\b{_RELATIVE} (?P<column>[^,;:?]+?) "
+    rf"(?:(?P<above>{_ABOVE})|(?P<below>{_BELOW})|(?:is|are|was|were|equals|reads|of|says)(?: (?:exactly|given as|equal to))?)"
+    rf" (?P<value>.+?)\)?{_END}",
+    re.I,
+)
+_MORE_THAN = re.compile(
+    rf"[\s,]*\bwith (?:(?P<above>more|over)|(?P<below>fewer|less))(?: than)? (?P<value>[\d.,]*\d) (?P<column>[a-z][a-z -]*?){_END}", re.I
+)
+_AS_ITS = re.compile(
+    r"\b(?:has|have|had|shows?|gives?|lists?|with) (?P<value>.+?) (?:as|for|under) (?:its|their|the|his|her) (?P<column>[^,;:?]+?)"
+    r"(?=$|[,;:?])",
+    re.I,
+)
+_HIGH = r"highest|largest|greatest|biggest|latest|most recent|top|maximum"
+_LOW = r"lowest|smallest|least|earliest|oldest|minimum"
+_EXTREME = re.compile(
+    rf"[\s,]*(?:\b(?:has|have|with|having|shows?|reach(?:es)?|that has|which has|by) (?:the|its)|\bwhose) "
+    rf"(?:(?P<high>{_HIGH})|(?P<low>{_LOW})) (?P<column>[^,;:?]+?)(?: of (?:all|them all|any))?(?=$|[,;:?]|, and\b| and (?:tell|give|what|state)\b)",
+    re.I,
+)
+_EXTREME_IS = re.compile(
+    rf"[\s,]*\bwhose (?P<column>[^,;:?]+?) (?:is|was) the (?:(?P<high>{_HIGH})|(?P<low>{_LOW}))(?: of (?:all|them all))?"
+    r"(?=$|[,;:?]|, and\b| and (?:tell|give|what|state)\b)",
+    re.I,
+)
+
+
+def _cut_test(text: str) -> tuple[str, Filter | None]:
+    """The text without its test, and the test."""
+    for pattern in (_TEST, _MORE_THAN):
+        if match := pattern.search(text):
+            named = match.groupdict()
+            op: Op = "above" if named["above"] else "below" if named["below"] else "is"
+            cut = Filter(_column(match["column"]), op, match["value"].strip(" \"'"))
+            return f"{text[: match.start()]}{text[match.end() :]}", cut
+    return text, None
+
+
+def _cut_extreme(text: str) -> tuple[str, tuple[str, Extreme] | None]:
+    for pattern in (_EXTREME_IS, _EXTREME):
+        if match := pattern.search(text):
+            end: Extreme = "highest" if match["high"] else "lowest"
+            return f"{text[: match.start()]}{text[match.end() :]}", (_column(match["column"]), end)
+    return text, None
+
+
+_POSSESSIVE = r"(?:the|their|its|his|her|both|each one's|every one's)"
+_WITH_COLUMNS = re.compile(
+    rf"[\s,;:]*\b(?:(?:along|together|complete) with|with|including|stating|showing|giving|plus|next to|as well as|alongside|add|by)"
+    rf"(?: (?:also|both))?(?: (?P<determiner>{_POSSESSIVE}))?(?: respective)? (?P<columns>.+)$",
+    re.I,
+)
+_AND_COLUMNS = re.compile(rf"[\s,;:]*\band(?: also)? (?:their|its|the)(?: respective)? (?P<columns>.+)$", re.I)
+_COLUMNS_OF_EACH = re.compile(
+    r"^.*?\b(?:the|each|all|both|which|what)? ?(?P<columns>(?:(?!\bof\b|\bfor\b).)+?) (?:of|for|belongs? to|do|does|have been given for) "
+    r"(?P<quantifier>(?:each|every one|every|all|any)(?: one)?(?: of)?(?: the)?) (?P<phrase>.+)$",
+    re.I,
+)
+_FOR_EACH = re.compile(
+    r"^(?:for|of|over|across|going through|take) (?:each|every one|every|all)(?: one)?(?: of)?(?: the)? (?P<phrase>[^,;:]+?)"
+    r"(?:[,;:]| -) *(?P<rest>.+)$",
+    re.I,
+)
+_ASKING = re.compile(
+    r"^(?:and |then |also |please |could you |can you |would you |i (?:also )?(?:need|want|would like)(?: to know| to see)?|i'd like(?: to know)?"
+    r"|what (?:is|are|was|were)|which|give|tell|state|show|list|note|add|include|put|name|report|write down|say|look up|find|me|us|down|for each"
+    r"|of each|its|the|their|his|both|in|as|columns?|what|there)\b[\s,:]*",
+    re.I,
+)
+_TRAILING = re.compile(
+    r"[\s,]*\b(?:(?:of|for) (?:each|every|all)(?: one| of them| entry| member| row)?|for them(?: all)?|each|respectively|too|as well|next to it"
+    r"|(?:is|are|was|were) (?:given|stated|listed|recorded|it|they)|it has|they have|do they have|does it have|beside it|if known)$",
+    re.I,
+)
+
+
+def _column(text: str) -> str:
+    text = re.sub(rf"^(?:{_POSSESSIVE}|an?) ", "", text.strip(" .\"'"), flags=re.I)
+    return text.strip().lower()
+
+
+def _columns(text: str) -> list[str]:
+    """The column names of an enumeration, in order, lower-case; the name of the member itself is none."""
+    before = None
+    while before != text:
+        before, text = text, _TRAILING.sub("", text.strip(" .,;:?!"))
+    parts = re.split(r"\s*(?:,|;|\||&|\bas well as\b|\band\b|\bplus\b)\s*", text, flags=re.I)
+    names = [_column(re.sub(r"^(?:also|finally|lastly|respective) ", "", part, flags=re.I)) for part in parts]
+    return list(dict.fromkeys(name for name in names if name and name not in {"name", "names"}))
+
+
+def _without_asking(text: str) -> str:
+    before = None
+    while before != text:
+        before, text = text, _ASKING.sub("", text).strip()
+    return text
+
+
+# ---------------------------------------------------------------------------------------------------------- wide readings
+
+_LEAD_IN = re.compile(
+    r"^(?:and |then |also |just |please |kindly |could you |can you |would you |will you |i am |i'm |we are |we're |i would |i'd |we would |we'd |i |we "
+    r"|need |want |like |love |looking for |after |trying to |to |have |get |see |know |give |show |list |name |find |collect |compile |gather |make "
+    r"|build |draw up |put together |set out |write down |write |prepare |assemble |tabulate |produce |create |fetch |look up |enumerate |identify "
+    r"|tell |help |go through |bring |me |us |out |up |down |together |about |what are |which are |what |which |who are |here is |here are |there are "
+    r"|is there |are there |a |an |one |the |full |complete |entire |whole |single |short |small |table |list |overview |summary |catalogue |rundown "
+    r"|of |for |on |covering |all |every one |every |each |everything |available |existing )",
+    re.I,
+)
+_CONTEXT = re.compile(r"^(?:for|as part of|while) (?:a|an|my|our|the|some|work on) [^,]+, ", re.I)
+_REQUESTING = re.compile(
+    r"^(?:give|show|list|name|find|collect|compile|gather|make|build|draw|put|set|write|prepare|assemble|tabulate|produce|create|fetch|look"
+    r"|enumerate|identify|tell|go|bring|help|what|which|who|for each|for every|for all|of each|of all|i need|i want|i would like|i'd like|i am looking"
+    r"|i'm looking|we need|we want|we would like|could|can|would|will|all|every|each|take|the)\b",
+    re.I,
+)
+_PHRASE_END = re.compile(r"\s*(?:[,;:?!(]|\s-\s|\.(?:\s|$)|\b(?:and|with|are there|there are|do you know|exist|you can find|you know)\b).*$", re.I)
+
+
+def _wide(sentences: list[str], listed: list[str]) -> Request | None:
+    """A table of a list's members: the phrase from the first sentence that requests one, columns and test from any."""
+    phrase, columns, test = "", list(listed), None
+    requesting = [s for s in sentences if _REQUESTING.match(_CONTEXT.sub("", s))] or sentences[:1]
+    for sentence in requesting:
+        rest, found = _cut_test(_CONTEXT.sub("", sentence))
+        test = test or found
+        said, named = _phrase_and_columns(rest) if not phrase else ("", _columns(_without_asking(rest)) if not found else [])
+        phrase = phrase or said
+        columns = columns or named
+    if not phrase or not (columns or _is_request_for_all(sentences)):
+        return None
+    return Request("wide", phrase, columns, test)
+
+
+def _is_request_for_all(sentences: list[str]) -> bool:
+    return any(re.search(r"\b(?:all|every|each|list|table|which|what are|name)\b", sentence, re.I) for sentence in sentences)
+
+
+def _phrase_and_columns(sentence: str) -> tuple[str, list[str]]:
+    """What one sentence says of the list and of the columns."""
+    if match := _FOR_EACH.match(sentence):
+        return _phrase(match["phrase"]), _columns(_without_asking(match["rest"]))
+    if match := _COLUMNS_OF_EACH.match(sentence):
+        columns = _columns(_without_asking(match["columns"]))
+        if columns and not re.search(r"\b(?:list|table|overview|summary|names?)$", match["columns"], re.I):
+            return _phrase(match["phrase"]), columns
+    if match := re.match(r"^(?P<phrase>.+?)[,;:]? (?:and|then) (?P<rest>(?:what|which|give|state|tell|show|note|add|put|say|write)\b.+)$", sentence, re.I):
+        return _phrase(match["phrase"]), _columns(_without_asking(match["rest"]))
+    for pattern in (_WITH_COLUMNS, _AND_COLUMNS):
+        if match := pattern.search(sentence):
+            return _phrase(sentence[: match.start()]), _columns(_without_asking(match["columns"]))
+    return _phrase(sentence), []
+
+
+def _phrase(text: str) -> str:
+    """The noun phrase that is left when the words of asking are gone from both ends."""
+    text = text.strip(" .,;:?!\"'")
+    before = None
+    while before != text:
+        before, text = text, _LEAD_IN.sub("", text).strip()
+    return _PHRASE_END.sub("", text).strip(" .,;:?!\"'")
+
+
+# ---------------------------------------------------------------------------------------------------------- deep readings
+
+_ONE_OF = re.compile(
+    r"\b(?:(?P<the>the) (?:only |single )?(?:one|member|entry)|which(?: one| single one| member| entry)?|one|who) (?:of|among|from|out of)"
+    r"(?: all)?(?: the)? (?P<phrase>.+)$",
+    re.I,
+)
+_AMONG = re.compile(r"^(?:among|of|out of|from|within)(?: all)?(?: of)?(?: the)? (?P<phrase>[^,;:]+)[,;:] *(?P<rest>.+)$", re.I)
+_COLUMN_OF = re.compile(r"^(?:(?:what|which|whose) (?:is|was|are)|tell|give|state|find|look up|name|report|say|i|i'd|could|can|what) .*", re.I)
+_PICK = re.compile(r"\b(?:the (?:only |single )?(?:one|member|entry)|which(?: one)?|who)\b", re.I)
+_BACK_REFERENCE = re.compile(
+    r"[\s,;:]*\b(?:and )?(?:then )?(?P<ask>(?:what|which|tell|give|state|say|report|name)\b.*?)?\b(?:its|their|his|her) (?P<column>[^,;:?]+)$", re.I
+)
+
+
+def _selected(sentences: list[str], listed: list[str]) -> Request | None:
+    """One member picked out of a list, or a column of it."""
+    text = ". ".join(sentences)
+    for sentence in [*sentences, text]:
+        rest, extreme = _cut_extreme(sentence)
+        rest, test = (rest, None) if extreme else _cut_test(rest)
+        if not extreme and not test and (match := _AS_ITS.search(rest)):
+            test = Filter(_column(match["column"]), "is", match["value"].strip(" \"'"))
+            rest = f"{rest[: match.start()]}{rest[match.end() :]}"
+        if (extreme or (test and test.op == "is")) and (found := _picked(rest)):
+            phrase, column = found
+            return Request("deep", phrase, [column] if column else [], test, extreme)
+    return None
+
+
+def _picked(text: str) -> tuple[str, str] | None:
+    """The phrase and the asked column ("" for the member itself) of a text that picks one member; `None` if it does not."""
+    column = ""
+    if match := _BACK_REFERENCE.search(text):
+        text, column = text[: match.start()], _column(match["column"])
+    if match := _AMONG.match(text):
+        rest = match["rest"]
+        if not _PICK.search(rest) and not column:
+            return None
+        asked = re.match(r"(.+?) (?:of|for|does|has) (?:the (?:only |single )?(?:one|member|entry)|which)\b", rest, re.I)
+        return _phrase(match["phrase"]), column or (_asked_column(asked.group(1)) if asked else "")
+    if match := _ONE_OF.search(text):
+        before = re.sub(r"\b(?:of|for|does|has|have)\s*$", "", text[: match.start()].strip())
+        return _phrase(match["phrase"]), column or _asked_column(before)
+    return None
+
+
+def _asked_column(text: str) -> str:
+    columns = _columns(_without_asking(text))
+    return columns[0] if columns and len(columns[0].split()) <= 4 else ""
+
+
+_OF_MEMBER = re.compile(r"^(?P<column>(?:(?!\bof\b).)+?) (?:of|for|given for|recorded for|listed for) (?P<member>.+)$", re.I)
+_DOES_MEMBER_HAVE = re.compile(
+    r"^(?:which|what)(?: is the)? (?P<column>.+?) (?:does|do|did|is (?:given|recorded|listed|stated) for|belongs to|goes with) (?P<member>.+?)"
+    r"(?: have| show| carry)?$",
+    re.I,
+)
+_MEMBER_FIRST = re.compile(r"^(?:for|look up|find|take|about|consider|open the page of|see)? ?(?P<member>.+?)(?:[,:;]| and) (?P<rest>.*\b(?:its|his|her|their|the) .+)$", re.I)
+_APPOSITION = re.compile(r", (?:which is |who is )?(?:one of|among|from) (?:the )?(?P<phrase>[^,]+),?$", re.I)
+
+
+def _attribute(sentences: list[str], listed: list[str]) -> Request | None:
+    """One column of a named member."""
+    for sentence in sentences:
+        if not _REQUESTING.match(sentence) and not re.match(r"(?:look up|for|about|consider|open|see|i)\b", sentence, re.I):
+            continue
+        phrase = ""
+        if match := _AMONG.match(sentence):
+            phrase, sentence = _phrase(match["phrase"]), match["rest"]
+        if match := _DOES_MEMBER_HAVE.match(sentence):
+            pass
+        elif not re.match(r"(?:look up|for|take|about|consider|open|see)\b", sentence, re.I):
+            match = _OF_MEMBER.match(_without_asking(sentence))
+        if match:
+            column, member = _column(_without_asking(match["column"])), match["member"]
+        elif match := _MEMBER_FIRST.match(sentence):
+            column, member = _asked_column(match["rest"]), match["member"]
+        else:
+            continue
+        if apposed := _APPOSITION.search(member):
+            phrase, member = apposed["phrase"], member[: apposed.start()]
+        if column and member.strip(" .?!"):
+            return Request("deep", phrase, [column], member=member.strip(" .?!,"))
+    return None
