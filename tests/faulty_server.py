@@ -110,7 +110,7 @@ class FaultyServer:
             self.stats.in_flight -= 1
 
     async def _respond(self, request: web.Request, body: bytes) -> web.StreamResponse:
-        said: Request = json.loads(body)
+        said: Request = msgspec.json.decode(body)
         if self.keep:
             self.requests.append({**said, "authorization": request.headers.get("Authorization")})
         fault = self._fault(body)
@@ -119,7 +119,7 @@ class FaultyServer:
         if self.latency_s and fault not in ("429", "429-retry-after"):
             await asyncio.sleep(self.latency_s)
         reply = self.answer(said)
-        answer = reply if isinstance(reply, web.Response) else web.json_response(_wire(reply, said))
+        answer = reply if isinstance(reply, web.Response) else _json(_wire(reply, said, len(body) // 4))
         if fault is None:
             self.stats.completed += answer.status == 200
             return answer
@@ -127,6 +127,8 @@ class FaultyServer:
 
     def _fault(self, body: bytes) -> str | None:
         """Which fault this try of this request gets, if any."""
+        if not self.faults:
+            return None
         key = hashlib.blake2b(body, digest_size=12).digest()
         self._attempts[key] += 1
         attempt = self._attempts[key]
@@ -174,14 +176,15 @@ def refusal(status: int, message: str, headers: dict[str, str] | None = None, **
     return web.json_response({"error": error}, status=status, headers=headers)
 
 
-def _wire(message: Reply, request: Request) -> dict[str, Any]:
+def _json(value: Any) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+
+
+def _wire(message: Reply, request: Request, prompt_tokens: int) -> dict[str, Any]:
     """The reply as OpenAI sends it."""
     message = {"role": "assistant", "content": "", **message}
     ending = message.pop("finish_reason", "tool_calls" if message.get("tool_calls") else "stop")
-    counted = {
-        "prompt_tokens": len(json.dumps(request["messages"])) // 4,
-        "completion_tokens": len(json.dumps(message)) // 4,
-    }
+    counted = {"prompt_tokens": prompt_tokens, "completion_tokens": len(str(message)) // 4}
     usage = message.pop("usage", counted)
     return {
         "id": "mock",

@@ -167,11 +167,11 @@ def make_request(
     options: dict[str, Any] | None = None,
 ) -> RunRequest:
     """Check everything that can be checked before anything runs. Raises `BadInput`."""
-    overrides = {_SHORT.get(name, name).replace("__", "."): value for name, value in (options or {}).items()}
-    if not isinstance(config, Config):
+    overrides = {SHORT_NAMES.get(name, name.replace("__", ".")): value for name, value in (options or {}).items()}
+    if isinstance(config, Config):
+        config = Config.merged(config.model_dump(exclude_defaults=True), overrides)
+    else:
         config = Config.load(Path(config) if config else None, overrides)
-    elif overrides:
-        raise BadInput(f"{', '.join(overrides)}: given beside a ready Config; put it into the Config")
     _check_question(question, config)
     contract = Contract.of_model(schema) if schema else Contract.parse(columns, key) if columns else None
     if key and not columns and not schema:
@@ -184,13 +184,15 @@ def make_request(
     )
 
 
-_SHORT = {
-    "width": "lead__max_calls",
-    "max_tokens": "budget__tokens",
-    "max_usd": "budget__usd",
-    "max_seconds": "budget__seconds",
-    "max_calls": "budget__calls",
+SHORT_NAMES = {
+    "width": "lead.max_calls",
+    "temperature": "sampling.temperature",
+    "max_tokens": "budget.tokens",
+    "max_usd": "budget.usd",
+    "max_seconds": "budget.seconds",
+    "max_calls": "budget.calls",
 }
+"""What configuration keys are called where people type them."""
 
 
 def _check_question(question: str, config: Config) -> None:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import typer
 
 from wideseek.errors import BadInput, WideseekError
 
@@ -19,32 +18,30 @@ if TYPE_CHECKING:
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
-app = typer.Typer(
-    name="wideseek",
-    help="A broad question becomes one audited table: a lead agent splits it, parallel subagents search and read.",
-    epilog='Start with: wideseek ask "Which chemical elements are noble gases? Give symbol and atomic number."',
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
+_DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show the trace of an error.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+_FOLDER = click.Path(path_type=Path)
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog='Start with: wideseek ask "Which ... are there? Give ... and ... for each."',
+)
+@click.version_option(package_name="wideseek", message="%(version)s")
+def app() -> None:
+    """A broad question becomes one audited table: a lead agent splits it, parallel subagents search and read."""
 
 
 def main() -> None:
     """Run the command line; errors are one line on stderr."""
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = INTERRUPTED
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "wideseek"
-        print(f"{where}: {' '.join(error.format_message().split())}  (see {where} --help)", file=sys.stderr)
+        print(f"{where}: {' '.join(error.format_message().split())} (see {where} --help)", file=sys.stderr)
         code = BAD_INPUT
     except WideseekError as error:
         if "--debug" in sys.argv:
@@ -57,114 +54,60 @@ def main() -> None:
     sys.exit(code or 0)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(version("wideseek"))
-        raise typer.Exit
-
-
-@app.callback()
-def _wideseek(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    pass
-
-
 @app.command(short_help="Answer a broad question with one table, every cell traced to a page.")
+@click.argument("question", required=False)
+@click.option("--model", "-m", help="openai/NAME, ollama/NAME, http://HOST:PORT/v1#NAME; expert: scripted, no model.")
+@click.option("--sub-model", help="A different model for the subagents.")
+@click.option("--width", type=click.IntRange(1), help="Subagents that may run in one round.  [default: 10]")
+@click.option("--workflow", type=click.Choice(["team", "single"]), help="A lead with subagents, or one agent.")
+@click.option("--corpus", type=_FOLDER, help="An index made by `wideseek index`.  [default: the bundled pocket world]")
+@click.option("--prompts", help="Prompt profile: default, wideseek-r1, nano, or a folder of your own.")
+@click.option("--columns", help='Columns that the table must have: "Name,Year,Country".')
+@click.option("--key", help="The columns that tell rows apart.  [default: the first]")
+@click.option("--out", "-o", type=_FOLDER, help="Also write the table here: .md, .csv, .json, .xlsx or .html.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: columns, rows, evidence, usage, stop ...")
+@click.option("--max-tokens", type=click.IntRange(1), help="End with what there is after so many tokens,")
+@click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="... US dollars (prices are configured),")
+@click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="... seconds,")
+@click.option("--max-calls", type=click.IntRange(1), help="... model calls.")
+@click.option("--temperature", type=click.FloatRange(0), help="Sampling temperature.  [default: the server's]")
+@click.option("--run-dir", type=_FOLDER, help="Folder of this run.  [default: a new one in your user data]")
+@click.option("--resume", type=_FOLDER, help="Go on with the run in this folder: nothing that is done is done again.")
+@click.option("--config", type=_FOLDER, help="A TOML file.  [default: wideseek.toml here, if there]")
+@click.option("--set", "settings", multiple=True, help="Any key of `wideseek config`: --set sub.max_turns=8.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
+@_DEBUG
 def ask(
-    question: Annotated[
-        str | None, typer.Argument(help="What you want to know; - reads it from standard input.")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="openai/NAME, ollama/NAME, http://HOST:PORT/v1#NAME, or expert (scripted, for the bundled world).",
-        ),
-    ] = None,
-    sub_model: Annotated[str | None, typer.Option(help="A different model for the subagents.")] = None,
-    width: Annotated[
-        int | None, typer.Option(min=1, help="Subagents that may run in one round.  [default: 10]")
-    ] = None,
-    workflow: Annotated[
-        str | None,
-        typer.Option(
-            click_type=click.Choice(["team", "single"]),
-            help="team: a lead with subagents; single: one agent.  [default: team]",
-        ),
-    ] = None,
-    corpus: Annotated[
-        Path | None,
-        typer.Option(help="Folder of an index made by `wideseek index`.  [default: the bundled pocket world]"),
-    ] = None,
-    prompts: Annotated[
-        str | None, typer.Option(help="Prompt profile: default, wideseek-r1, nano, or a folder of your own.")
-    ] = None,
-    columns: Annotated[str | None, typer.Option(help='Columns that the table must have: "Name,Year,Country".')] = None,
-    key: Annotated[str | None, typer.Option(help="The columns that tell rows apart.  [default: the first]")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Also write the table here: .md, .csv, .json, .xlsx or .html.")
-    ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object: columns, rows, evidence, usage, stop, run_dir ...")
-    ] = False,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="End with what there is after so many tokens.")] = None,
-    max_usd: Annotated[float | None, typer.Option(help="... after so many US dollars (prices are configured).")] = None,
-    max_seconds: Annotated[float | None, typer.Option(help="... after so many seconds.")] = None,
-    max_calls: Annotated[int | None, typer.Option(min=1, help="... after so many model calls.")] = None,
-    temperature: Annotated[
-        float | None, typer.Option(min=0.0, help="Sampling temperature.  [default: the server's]")
-    ] = None,
-    run_dir: Annotated[
-        Path | None, typer.Option(help="Folder for the journal and the result.  [default: a new one in your user data]")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with the run in this folder; nothing that is done is done again.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file.  [default: wideseek.toml here, if there]")] = None,
-    set: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any configuration key: --set sub.max_turns=8 (see `wideseek config`)."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
-    debug: Debug = False,
+    question: str | None,
+    columns: str | None,
+    key: str | None,
+    out: Path | None,
+    as_json: bool,
+    run_dir: Path | None,
+    resume: Path | None,
+    config: Path | None,
+    settings: tuple[str, ...],
+    quiet: bool,
+    **options: Any,
 ) -> int:
-    """Answer a broad question with one table, every cell traced to a page.
+    """Answer a broad QUESTION with one table, every cell traced to a page ("-" reads it from standard input).
 
     A lead agent splits the question; subagents search and read in parallel; the lead writes the table. Ctrl-C ends it
     with what there is. Exit code: 0 complete, 1 failed, 2 bad input, 3 partial (a budget ended it), 130 interrupted.
     """
-    from wideseek.ask import EXIT_CODES
+    from wideseek.ask import EXIT_CODES, SHORT_NAMES
     from wideseek.config import read_overrides
     from wideseek.export import check_output, write_result
 
-    overrides: dict[str, Any] = {
-        "model": model,
-        "sub_model": sub_model,
-        "workflow": workflow,
-        "corpus": corpus,
-        "prompts": prompts,
-        "lead.max_calls": width,
-        "sampling.temperature": temperature,
-        "budget.tokens": max_tokens,
-        "budget.usd": max_usd,
-        "budget.seconds": max_seconds,
-        "budget.calls": max_calls,
-        **read_overrides(set or []),
-    }
-    given = {name: value for name, value in overrides.items() if value is not None}
+    given = {SHORT_NAMES.get(name, name): value for name, value in options.items() if value is not None}
+    given |= read_overrides(settings)
     if out:
         check_output(out)
     if resume and run_dir and resume != run_dir:
         raise BadInput("--resume and --run-dir name different folders: --resume alone is enough")
     request = _request(question, resume, columns, key, config, given)
-    result = _run(request, resume or run_dir or _new_run_dir(request.question), quiet=quiet or json)
-    _print(result, json)
+    result = _run(request, resume or run_dir or _new_run_dir(request.question), quiet=quiet or as_json)
+    _print(result, as_json)
     if out:
         print(f"written: {', '.join(map(str, write_result(result, out)))}", file=sys.stderr)
     return EXIT_CODES[result.status]
@@ -240,12 +183,12 @@ def _run(request: RunRequest, folder: Path, *, quiet: bool) -> Result:
             result: Result = run(job())
     except asyncio.CancelledError:
         print(f"interrupted; go on with: wideseek ask --resume {folder}", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
+        raise click.exceptions.Exit(INTERRUPTED) from None
     return result
 
 
-def _print(result: Result, json: bool) -> None:
-    if json:
+def _print(result: Result, as_json: bool) -> None:
+    if as_json:
         import msgspec
 
         sys.stdout.buffer.write(msgspec.json.encode(result.as_json()) + b"\n")
@@ -277,15 +220,12 @@ def _new_run_dir(question: str) -> Path:
 
 
 @app.command(short_help="Index pages for offline search, for `ask --corpus`.")
-def index(
-    pages: Annotated[
-        list[Path], typer.Argument(help="Files of pages: .jsonl or .jsonl.gz, {url, title, text} a line.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the index; pages are added to what is there.")],
-    quiet: Annotated[bool, typer.Option("--quiet", "-q")] = False,
-    debug: Debug = False,
-) -> None:
-    """Index pages for offline search, for `ask --corpus`.
+@click.argument("pages", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--out", "-o", type=_FOLDER, required=True, help="Folder of the index; pages are added to what is there.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
+@_DEBUG
+def index(pages: tuple[Path, ...], out: Path, quiet: bool) -> None:
+    """Index PAGES (.jsonl or .jsonl.gz, one {url, title, text} a line) for offline search, for `ask --corpus`.
 
     Running it again adds what is new and replaces what has changed. A build that was killed is finished by running it
     again.
@@ -296,32 +236,21 @@ def index(
     from wideseek.records import Page, read_jsonl
     from wideseek.tools.corpus import Corpus
 
-    missing = [str(path) for path in pages if not path.is_file()]
-    if missing:
-        raise BadInput(f"{', '.join(missing)}: no such file")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,} pages"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
-        bar = progress.add_task("indexing", total=None)
+    shown = (TextColumn("indexing"), BarColumn(), TextColumn("{task.completed:,} pages"), TimeElapsedColumn())
+    with Progress(*shown, console=Console(stderr=True), disable=quiet) as progress:
+        bar = progress.add_task("", total=None)
         lines = (page for path in pages for page in read_jsonl(path, Page))
         count = Corpus.build(lines, out, progress=lambda done: progress.update(bar, completed=done))
-    typer.echo(f"{out}: {count:,} pages")
+    click.echo(f"{out}: {count:,} pages")
 
 
 @app.command(short_help="Search an index, as an agent would.")
-def search(
-    query: Annotated[str, typer.Argument(help="A few words.")],
-    corpus: Annotated[
-        Path | None, typer.Option(help="Folder of an index.  [default: the bundled pocket world]")
-    ] = None,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, max=100)] = 3,
-    json: Annotated[bool, typer.Option("--json", help="Print the hits as JSON lines.")] = False,
-    debug: Debug = False,
-) -> None:
+@click.argument("query")
+@click.option("--corpus", type=_FOLDER, help="An index made by `wideseek index`.  [default: the bundled pocket world]")
+@click.option("--count", "-n", type=click.IntRange(1, 100), default=3, show_default=True)
+@_JSON
+@_DEBUG
+def search(query: str, corpus: Path | None, count: int, as_json: bool) -> None:
     """Search an index, as an agent would: to see what your agents will find."""
     import asyncio
 
@@ -337,21 +266,21 @@ def search(
             await source.close()
 
     for number, hit in enumerate(asyncio.run(hits()), 1):
-        line = msgspec.json.encode(hit).decode() if json else f"{number}. {hit.title}\n   {hit.url}\n   {hit.snippet}"
-        typer.echo(line)
+        shown = f"{number}. {hit.title}\n   {hit.url}\n   {hit.snippet}"
+        click.echo(msgspec.json.encode(hit) if as_json else shown)
 
 
 @app.command(short_help="Print tasks with their gold answers, as JSON lines.")
-def tasks(
-    bench: Annotated[str, typer.Argument(help="pocket (the bundled world), or a .jsonl[.gz] file of tasks.")],
-    split: Annotated[str | None, typer.Option(help="train, dev or test.  [default: all]")] = None,
-    kind: Annotated[
-        str | None, typer.Option(click_type=click.Choice(["wide", "deep"]), help="Only these.  [default: both]")
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="At most so many.")] = None,
-    debug: Debug = False,
-) -> None:
-    """Print tasks with their gold answers, as JSON lines."""
+@click.argument("bench")
+@click.option("--split", help="train, dev or test.  [default: all]")
+@click.option("--kind", type=click.Choice(["wide", "deep"]), help="Tables, or short answers.  [default: both]")
+@click.option("--limit", "-n", type=click.IntRange(1), help="At most so many.")
+@_DEBUG
+def tasks(bench: str, split: str | None, kind: str | None, limit: int | None) -> None:
+    """Print the tasks of BENCH with their gold answers, as JSON lines.
+
+    BENCH is "pocket" (the bundled world), or a .jsonl[.gz] file of tasks.
+    """
     from itertools import islice
 
     import msgspec
@@ -360,42 +289,38 @@ def tasks(
     from wideseek.records import Task, read_jsonl
 
     found = world_tasks() if bench == "pocket" else read_jsonl(bench, Task)
-    chosen = (task for task in found if split in (None, task.split) and kind in (None, task.kind))
-    empty = True
-    for task in islice(chosen, limit):
-        typer.echo(msgspec.json.encode(task).decode())
-        empty = False
-    if empty:
+    chosen = [task for task in found if split in (None, task.split) and kind in (None, task.kind)]
+    if not chosen:
         raise BadInput(f"{bench}: no task of split {split or 'any'} and kind {kind or 'any'}")
+    for task in islice(chosen, limit):
+        click.echo(msgspec.json.encode(task))
 
 
-@app.command(short_help="Show a run: its table, or what one of its agents did, turn by turn.")
-def show(
-    run_dir: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    agent: Annotated[
-        str | None, typer.Argument(help="An agent's path, such as lead or lead/2.1.  [default: list them]")
-    ] = None,
-    debug: Debug = False,
-) -> None:
-    """Show a run: its agents, or what one of them was told, said and read, turn by turn."""
+@app.command(short_help="Show a run: its agents, or what one of them did, turn by turn.")
+@click.argument("run_dir", type=_FOLDER)
+@click.argument("agent", required=False)
+@_DEBUG
+def show(run_dir: Path, agent: str | None) -> None:
+    """Show the run in RUN_DIR: its agents, or what AGENT (a path such as lead/2.1) was told, said and read."""
     from rich.console import Console
 
     from wideseek.ask import load_rollout
     from wideseek.terminal import show_agents, show_trajectory
 
     rollout = load_rollout(run_dir)
+    known = {run.path: run for run in rollout.trajectories}
     if agent is None:
         show_agents(rollout, Console())
-        return
-    known = {run.path: run for run in rollout.trajectories}
-    if agent not in known:
+    elif agent in known:
+        show_trajectory(known[agent], Console())
+    else:
         raise BadInput(f"{run_dir}: no agent {agent!r}; there are: {', '.join(known)}")
-    show_trajectory(known[agent], Console())
 
 
 @app.command(short_help="Print every configuration key with its default.")
-def config(debug: Debug = False) -> None:
+@_DEBUG
+def config() -> None:
     """Print every configuration key with its default, as the TOML of a wideseek.toml."""
     from wideseek.config import as_toml
 
-    typer.echo(as_toml())
+    click.echo(as_toml())

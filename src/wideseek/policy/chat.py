@@ -328,18 +328,35 @@ class ChatPolicy:
 
     async def _ask(self, path: str, body: bytes | None, read: Callable[[bytes], T]) -> T:
         """What `read` makes of the answer, tried until there is one. Raises `PolicyUnavailable` after all tries."""
+        try:
+            return await self._try(path, body, read)
+        except _FailedTry as failure:
+            return await self._ask_again(failure, path, body, read)
+
+    async def _ask_again(self, failed: _FailedTry, path: str, body: bytes | None, read: Callable[[bytes], T]) -> T:
+        """The tries after the first, which `failed`: most calls need none, and do without the cost of retrying."""
+        failures = [failed]
+
+        async def attempt() -> T:
+            if failures:
+                raise failures.pop()
+            return await self._try(path, body, read)
+
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_FailedTry), wait=self._wait_s, stop=self._is_over, reraise=True
         )
         try:
-            return await retrying(self._try, path, body, read)
+            return await retrying(attempt)
         except _FailedTry as failure:
-            if failure.unreachable and not self._answered:
-                what = f"nothing answers at {self.base_url}: is the server running, and the address right?"
-                raise PolicyUnavailable(f"{what} ({failure})") from failure
             tries = retrying.statistics["attempt_number"]
-            what = f"gave up after {tries} {'try' if tries == 1 else 'tries'}; the last: {failure}"
-            raise PolicyUnavailable(f"{self.base_url}{path}: {what}") from failure
+            raise PolicyUnavailable(self._after(tries, path, failure)) from failure
+
+    def _after(self, tries: int, path: str, last: _FailedTry) -> str:
+        """One line: where, how often it was tried, why it failed at last."""
+        if last.unreachable and not self._answered:
+            return f"nothing answers at {self.base_url}: is the server running, and the address right? ({last})"
+        count = f"{tries} {'try' if tries == 1 else 'tries'}"
+        return f"{self.base_url}{path}: gave up after {count}; the last: {last}"
 
     async def _try(self, path: str, body: bytes | None, read: Callable[[bytes], T]) -> T:
         """One try. Raises `_FailedTry`, `_Refused`, `_ContextFull`."""

@@ -63,10 +63,8 @@ def parse_question(question: str) -> Request | None:
     """The request that a question makes, `None` where the grammar cannot read one. Never raises."""
     text, listed = _without_column_list(_plain(question[:MAX_QUESTION]))
     sentences = [s for s in map(_without_courtesy, _sentences(text)) if s]
-    for read in (_selected, _wide, _attribute):
-        if request := read(sentences, listed):
-            return request
-    return None
+    requests = [s for s in sentences if _REQUESTING.match(s)] or sentences[:1]
+    return (None if listed else _selected(requests) or _attribute(requests)) or _wide(requests, listed)
 
 
 def first_number(text: str) -> float | None:
@@ -117,12 +115,12 @@ def _without_courtesy(sentence: str) -> str:
     before = None
     while before != sentence:
         before, sentence = sentence, _COURTESY.sub("", sentence).strip()
-    return sentence.rstrip(" .?!").strip()
+    return _CONTEXT.sub("", sentence.rstrip(" .?!").strip())
 
 
 # --------------------------------------------------------------------------------------------------------------- cuts
 
-_END = r"(?=\s*(?:$|[;:?!]|,(?!\d{3})|\.(?:\s|$)|\s(?:with (?:the|their)|and (?:give|show|list|tell|state|add|what)|along with|together with)\b))"
+_END = r"(?=\s*(?:$|[;:?!]|,(?!\d{3})|\.(?:\s|$)|\s(?:have$|with (?:the|their)|and (?:give|show|list|tell|state|add|what)|along with|together with)\b))"
 _ABOVE = (
     r"(?:(?:is|are|was|were|lies|comes|of|falls) )?(?:above|over|more than|greater than|higher than|larger than|bigger than|after"
     r"|later than|in excess of)|exceeds"
@@ -152,12 +150,12 @@ _HIGH = r"highest|largest|greatest|biggest|latest|most recent|top|maximum"
 _LOW = r"lowest|smallest|least|earliest|oldest|minimum"
 _EXTREME = re.compile(
     rf"[\s,]*(?:\b(?:has|have|with|having|shows?|reach(?:es)?|that has|which has|by) (?:the|its)|\bwhose) "
-    rf"(?:(?P<high>{_HIGH})|(?P<low>{_LOW})) (?P<column>[^,;:?]+?)(?: of (?:all|them all|any))?(?=$|[,;:?]|, and\b| and (?:tell|give|what|state)\b)",
+    rf"(?:(?P<high>{_HIGH})|(?P<low>{_LOW})) (?P<column>[^,;:?]+?)(?: of (?:all|them all|any))?(?=$|[,;:?]|\.(?:\s|$)| have$| and (?:tell|give|what|state)\b)",
     re.I,
 )
 _EXTREME_IS = re.compile(
     rf"[\s,]*\bwhose (?P<column>[^,;:?]+?) (?:is|was) the (?:(?P<high>{_HIGH})|(?P<low>{_LOW}))(?: of (?:all|them all))?"
-    r"(?=$|[,;:?]|, and\b| and (?:tell|give|what|state)\b)",
+    r"(?=$|[,;:?]|\.(?:\s|$)| have$| and (?:tell|give|what|state)\b)",
     re.I,
 )
 
@@ -189,7 +187,7 @@ _WITH_COLUMNS = re.compile(
 )
 _AND_COLUMNS = re.compile(rf"[\s,;:]*\band(?: also)? (?:their|its|the)(?: respective)? (?P<columns>.+)$", re.I)
 _COLUMNS_OF_EACH = re.compile(
-    r"^.*?\b(?:the|each|all|both|which|what)? ?(?P<columns>(?:(?!\bof\b|\bfor\b).)+?) (?:of|for|belongs? to|do|does|have been given for) "
+    r"^(?P<columns>(?:(?!\bof\b|\bfor\b).)+?) (?:of|for|belongs? to|do|does|have been given for) "
     r"(?P<quantifier>(?:each|every one|every|all|any)(?: one)?(?: of)?(?: the)?) (?P<phrase>.+)$",
     re.I,
 )
@@ -239,38 +237,42 @@ _LEAD_IN = re.compile(
     r"^(?:and |then |also |just |please |kindly |could you |can you |would you |will you |i am |i'm |we are |we're |i would |i'd |we would |we'd |i |we "
     r"|need |want |like |love |looking for |after |trying to |to |have |get |see |know |give |show |list |name |find |collect |compile |gather |make "
     r"|build |draw up |put together |set out |write down |write |prepare |assemble |tabulate |produce |create |fetch |look up |enumerate |identify "
-    r"|tell |help |go through |bring |me |us |out |up |down |together |about |what are |which are |what |which |who are |here is |here are |there are "
-    r"|is there |are there |a |an |one |the |full |complete |entire |whole |single |short |small |table |list |overview |summary |catalogue |rundown "
-    r"|of |for |on |covering |all |every one |every |each |everything |available |existing )",
+    r"|tell |help |go through |look through |search |bring |me |us |out |up |down |together |about |what are |which are |what |which |who are |who "
+    r"|here is |here are |there are |is there |are there |a |an |one |the |full |complete |entire |whole |single |short |small |table |list |overview "
+    r"|summary |catalogue |rundown |of |for |on |covering |all |every one |every |each |everything |available |existing )",
     re.I,
 )
-_CONTEXT = re.compile(r"^(?:for|as part of|while) (?:a|an|my|our|the|some|work on) [^,]+, ", re.I)
+_CONTEXT = re.compile(r"^(?:for|as part of|while) (?:a|an|my|our|some|work on) [^,]+, ", re.I)
 _REQUESTING = re.compile(
-    r"^(?:give|show|list|name|find|collect|compile|gather|make|build|draw|put|set|write|prepare|assemble|tabulate|produce|create|fetch|look"
-    r"|enumerate|identify|tell|go|bring|help|what|which|who|for each|for every|for all|of each|of all|i need|i want|i would like|i'd like|i am looking"
-    r"|i'm looking|we need|we want|we would like|could|can|would|will|all|every|each|take|the)\b",
+    r"^(?:give|show|list|name|find|collect|compile|gather|make|build|draw|put|set|write|prepare|assemble|tabulate|produce|create|fetch|look|search"
+    r"|enumerate|identify|tell|go|bring|help|what|which|who|whose|for|of|among|from|out of|i need|i want|i also|i would like|i'd like|i am looking"
+    r"|i'm looking|we need|we want|we would like|we'd like|we are looking|could|can|would|will|all|every|each|take|consider|the|add|include|note|state"
+    r"|say|there is)\b",
     re.I,
 )
-_PHRASE_END = re.compile(r"\s*(?:[,;:?!(]|\s-\s|\.(?:\s|$)|\b(?:and|with|are there|there are|do you know|exist|you can find|you know)\b).*$", re.I)
+_PHRASE_END = re.compile(
+    r"\s*(?:[,;:?!(]|\s-\s|\.(?:\s|$)|\b(?:and|with|are|is|was|were|can be|in (?:one|a) table|exist|you can find|(?:do )?you know)\b).*$", re.I
+)
 
 
 def _wide(sentences: list[str], listed: list[str]) -> Request | None:
-    """A table of a list's members: the phrase from the first sentence that requests one, columns and test from any."""
+    """A table of a list's members: the phrase from the first sentence that has one, columns and test from any."""
     phrase, columns, test = "", list(listed), None
-    requesting = [s for s in sentences if _REQUESTING.match(_CONTEXT.sub("", s))] or sentences[:1]
-    for sentence in requesting:
-        rest, found = _cut_test(_CONTEXT.sub("", sentence))
+    for sentence in sentences:
+        rest, found = _cut_test(sentence)
         test = test or found
-        said, named = _phrase_and_columns(rest) if not phrase else ("", _columns(_without_asking(rest)) if not found else [])
+        if phrase:
+            said, named = "", _columns(_without_asking(rest)) if not found else []
+        else:
+            said, named = _phrase_and_columns(rest)
         phrase = phrase or said
         columns = columns or named
-    if not phrase or not (columns or _is_request_for_all(sentences)):
+    if not phrase or not (columns or any(_FOR_ALL.search(sentence) for sentence in sentences)):
         return None
     return Request("wide", phrase, columns, test)
 
 
-def _is_request_for_all(sentences: list[str]) -> bool:
-    return any(re.search(r"\b(?:all|every|each|list|table|which|what are|name)\b", sentence, re.I) for sentence in sentences)
+_FOR_ALL = re.compile(r"\b(?:all|every|each|list|table|which|what are|name)\b", re.I)
 
 
 def _phrase_and_columns(sentence: str) -> tuple[str, list[str]]:
@@ -279,14 +281,20 @@ def _phrase_and_columns(sentence: str) -> tuple[str, list[str]]:
         return _phrase(match["phrase"]), _columns(_without_asking(match["rest"]))
     if match := _COLUMNS_OF_EACH.match(sentence):
         columns = _columns(_without_asking(match["columns"]))
-        if columns and not re.search(r"\b(?:list|table|overview|summary|names?)$", match["columns"], re.I):
+        if columns and all(len(column.split()) <= 4 for column in columns) and not _A_LIST.search(match["columns"]):
             return _phrase(match["phrase"]), columns
-    if match := re.match(r"^(?P<phrase>.+?)[,;:]? (?:and|then) (?P<rest>(?:what|which|give|state|tell|show|note|add|put|say|write)\b.+)$", sentence, re.I):
+    if match := _AND_ASK.match(sentence):
         return _phrase(match["phrase"]), _columns(_without_asking(match["rest"]))
     for pattern in (_WITH_COLUMNS, _AND_COLUMNS):
         if match := pattern.search(sentence):
             return _phrase(sentence[: match.start()]), _columns(_without_asking(match["columns"]))
     return _phrase(sentence), []
+
+
+_A_LIST = re.compile(r"\b(?:list|table|overview|summary|names?|together|through|all|every|each)\b", re.I)
+_AND_ASK = re.compile(
+    r"^(?P<phrase>.+?)[,;:]? (?:and|then) (?P<rest>(?:what|which|give|state|tell|show|note|add|put|say|write|include|list)\b.+)$", re.I
+)
 
 
 def _phrase(text: str) -> str:
@@ -300,86 +308,90 @@ def _phrase(text: str) -> str:
 
 # ---------------------------------------------------------------------------------------------------------- deep readings
 
-_ONE_OF = re.compile(
-    r"\b(?:(?P<the>the) (?:only |single )?(?:one|member|entry)|which(?: one| single one| member| entry)?|one|who) (?:of|among|from|out of)"
-    r"(?: all)?(?: the)? (?P<phrase>.+)$",
+_ONE = r"(?<!every )(?<!each )(?:the (?:only |single )?(?:one|member|entry)|which(?: one| single one| member| entry)?|one|who)"
+_ONE_OF = re.compile(rf"\b{_ONE} (?:of|among|from|out of)(?: all)?(?: the)? (?P<phrase>.+)$", re.I)
+_AMONG = re.compile(
+    r"^(?:among|of|out of|from|within)(?: all)?(?: of)?(?: the)? (?P<phrase>[^,;:]+)[,;:] *(?P<rest>.+)$"
+    r"|^(?:look|go|search) through(?: all)?(?: the)? (?P<through>[^,;:]+?),? and (?P<then>.+)$",
     re.I,
 )
-_AMONG = re.compile(r"^(?:among|of|out of|from|within)(?: all)?(?: of)?(?: the)? (?P<phrase>[^,;:]+)[,;:] *(?P<rest>.+)$", re.I)
-_COLUMN_OF = re.compile(r"^(?:(?:what|which|whose) (?:is|was|are)|tell|give|state|find|look up|name|report|say|i|i'd|could|can|what) .*", re.I)
-_PICK = re.compile(r"\b(?:the (?:only |single )?(?:one|member|entry)|which(?: one)?|who)\b", re.I)
+_PICK = re.compile(rf"\b{_ONE}\b", re.I)
 _BACK_REFERENCE = re.compile(
-    r"[\s,;:]*\b(?:and )?(?:then )?(?P<ask>(?:what|which|tell|give|state|say|report|name)\b.*?)?\b(?:its|their|his|her) (?P<column>[^,;:?]+)$", re.I
+    r"[\s,;:.]*\b(?:and )?(?:then )?(?:(?:what|which|tell|give|state|say|report|name)\b[^,;:.]*?)?\b(?:its|their|his|her) (?P<column>[^,;:?.]+)$",
+    re.I,
 )
+_ASKED = re.compile(r"^(?:.*\b(?:the|its)|.*\b(?:which|what)) (?P<column>[^,;:]+?)(?: (?:is|was) (?:recorded|given|listed|stated))?$", re.I)
 
 
-def _selected(sentences: list[str], listed: list[str]) -> Request | None:
+def _selected(sentences: list[str]) -> Request | None:
     """One member picked out of a list, or a column of it."""
-    text = ". ".join(sentences)
-    for sentence in [*sentences, text]:
-        rest, extreme = _cut_extreme(sentence)
-        rest, test = (rest, None) if extreme else _cut_test(rest)
-        if not extreme and not test and (match := _AS_ITS.search(rest)):
-            test = Filter(_column(match["column"]), "is", match["value"].strip(" \"'"))
-            rest = f"{rest[: match.start()]}{rest[match.end() :]}"
-        if (extreme or (test and test.op == "is")) and (found := _picked(rest)):
-            phrase, column = found
-            return Request("deep", phrase, [column] if column else [], test, extreme)
-    return None
+    rest, extreme = _cut_extreme(". ".join(sentences))
+    test = None
+    if not extreme:
+        rest, test = _cut_test(rest)
+    if not extreme and not test and (match := _AS_ITS.search(rest)):
+        test = Filter(_column(match["column"]), "is", match["value"].strip(" \"'"))
+        rest = f"{rest[: match.start()]}{rest[match.end() :]}"
+    if not extreme and not (test and test.op == "is"):
+        return None
+    found = _picked(rest)
+    return Request("deep", found[0], [found[1]] if found[1] else [], test, extreme) if found and found[0] else None
 
 
 def _picked(text: str) -> tuple[str, str] | None:
     """The phrase and the asked column ("" for the member itself) of a text that picks one member; `None` if it does not."""
     column = ""
+    text = re.sub(r"\bhave$", "", text).strip()
     if match := _BACK_REFERENCE.search(text):
         text, column = text[: match.start()], _column(match["column"])
     if match := _AMONG.match(text):
-        rest = match["rest"]
-        if not _PICK.search(rest) and not column:
-            return None
-        asked = re.match(r"(.+?) (?:of|for|does|has) (?:the (?:only |single )?(?:one|member|entry)|which)\b", rest, re.I)
-        return _phrase(match["phrase"]), column or (_asked_column(asked.group(1)) if asked else "")
+        phrase, rest = match["phrase"] or match["through"], match["rest"] or match["then"]
+        picked = _PICK.search(rest)
+        return (_phrase(phrase), column or _asked_column(rest[: picked.start()])) if picked else None
     if match := _ONE_OF.search(text):
-        before = re.sub(r"\b(?:of|for|does|has|have)\s*$", "", text[: match.start()].strip())
-        return _phrase(match["phrase"]), column or _asked_column(before)
+        return _phrase(match["phrase"]), column or _asked_column(text[: match.start()])
     return None
 
 
 def _asked_column(text: str) -> str:
-    columns = _columns(_without_asking(text))
-    return columns[0] if columns and len(columns[0].split()) <= 4 else ""
+    """The column in "Tell me the height of", "Which height does"; "" where no column is asked."""
+    text = re.sub(r"\b(?:of|for|does|has|have|did)\s*$", "", text.strip()).strip()
+    match = _ASKED.match(text)
+    column = _column(match["column"]) if match else ""
+    return column if len(column.split()) <= 4 and column not in {"name", "names"} else ""
 
 
-_OF_MEMBER = re.compile(r"^(?P<column>(?:(?!\bof\b).)+?) (?:of|for|given for|recorded for|listed for) (?P<member>.+)$", re.I)
-_DOES_MEMBER_HAVE = re.compile(
-    r"^(?:which|what)(?: is the)? (?P<column>.+?) (?:does|do|did|is (?:given|recorded|listed|stated) for|belongs to|goes with) (?P<member>.+?)"
-    r"(?: have| show| carry)?$",
-    re.I,
+_NAMED = r"(?!(?:each|every|all|any|both|the following)\b)(?P<member>(?:(?! with (?:the|their|its)\b|, (?:with|and)\b| and their\b).)+)$"
+_ATTRIBUTE = tuple(
+    re.compile(pattern, re.I)
+    for pattern in (
+        rf"^(?:what|which) (?:is|was|are|were) the (?P<column>(?:(?! of | for ).)+?) (?:of|for) {_NAMED}",
+        r"^(?:what|which) (?P<column>(?:(?! of | for ).)+?) (?:does|do|did) (?P<member>.+?) (?:have|show|carry)$",
+        rf"^(?:what|which) (?P<column>(?:(?! of | for ).)+?) (?:is|was) (?:recorded|given|listed|stated|known) for {_NAMED}",
+        rf"^(?:what|which) (?P<column>(?:(?! of | for ).)+?) (?:belongs to|goes with) {_NAMED}",
+        r"^(?:(?:i|we) (?:would|want|need|wish)(?: like)? to know|i'd like to know|(?:could|can|would) you (?:please )?(?:tell|give|find|show) (?:me|us)"
+        r"|tell me|give me|find(?: me)?|look up|say|state|i want|i need|show me) the (?P<column>(?:(?! of | for ).)+?) (?:of|for|(?:given|recorded|listed) for) "
+        + _NAMED,
+        r"^(?:please )?(?:look up|for|take|about|consider|open|find|see) (?P<member>.+?)(?:[,:;]| and)(?: then)? "
+        r"(?:what (?:is|was)|which is|tell me|give(?: me)?|state|say|report|name|note) (?:its|his|her|their|the) (?P<column>[^,;:]+)$",
+    )
 )
-_MEMBER_FIRST = re.compile(r"^(?:for|look up|find|take|about|consider|open the page of|see)? ?(?P<member>.+?)(?:[,:;]| and) (?P<rest>.*\b(?:its|his|her|their|the) .+)$", re.I)
 _APPOSITION = re.compile(r", (?:which is |who is )?(?:one of|among|from) (?:the )?(?P<phrase>[^,]+),?$", re.I)
+_MANY = re.compile(r"^(?:each|every|all|any|both)\b", re.I)
 
 
-def _attribute(sentences: list[str], listed: list[str]) -> Request | None:
+def _attribute(sentences: list[str]) -> Request | None:
     """One column of a named member."""
     for sentence in sentences:
-        if not _REQUESTING.match(sentence) and not re.match(r"(?:look up|for|about|consider|open|see|i)\b", sentence, re.I):
-            continue
         phrase = ""
-        if match := _AMONG.match(sentence):
-            phrase, sentence = _phrase(match["phrase"]), match["rest"]
-        if match := _DOES_MEMBER_HAVE.match(sentence):
-            pass
-        elif not re.match(r"(?:look up|for|take|about|consider|open|see)\b", sentence, re.I):
-            match = _OF_MEMBER.match(_without_asking(sentence))
-        if match:
-            column, member = _column(_without_asking(match["column"])), match["member"]
-        elif match := _MEMBER_FIRST.match(sentence):
-            column, member = _asked_column(match["rest"]), match["member"]
-        else:
+        if among := _AMONG.match(sentence):
+            phrase, sentence = _phrase(among["phrase"] or among["through"]), among["rest"] or among["then"]
+        match = next((found for pattern in _ATTRIBUTE if (found := pattern.match(sentence))), None)
+        if not match or _MANY.match(match["member"]):
             continue
+        column, member = _column(match["column"]), match["member"].strip(" .?!,")
         if apposed := _APPOSITION.search(member):
             phrase, member = apposed["phrase"], member[: apposed.start()]
-        if column and member.strip(" .?!"):
-            return Request("deep", phrase, [column], member=member.strip(" .?!,"))
+        if member and not _A_LIST.search(column) and not re.search(r"\band\b|,", column):
+            return Request("deep", phrase, [column], member=member)
     return None

@@ -145,8 +145,7 @@ class Corpus:
         places = ",".join("?" * len(best))
         sql = f"SELECT id, title, url, substr(text, 1, {SNIPPET_FROM}) FROM pages WHERE id IN ({places})"
         rows = self._rows(sql, tuple(best))
-        sought = sought_in(telling)
-        by_id = {id: Hit(title, url, snippet(text, sought)) for id, title, url, text in rows}
+        by_id = {id: Hit(title, url, snippet(text, telling)) for id, title, url, text in rows}
         return [by_id[id] for id in best]
 
     def _telling(self, words: list[str]) -> list[str]:
@@ -223,32 +222,25 @@ def _encodable(text: str) -> str:
 # --------------------------------------------------------------------------------------------------------- snippets
 
 
-def snippet(text: str, sought: re.Pattern[str]) -> str:
-    """One line of at most `SNIPPET_CHARS` characters: the part of `text` with the most of the words that are `sought`.
+def snippet(text: str, words: list[str]) -> str:
+    """One line of at most `SNIPPET_CHARS` characters: the part of `text` with the most of the `words` (as indexed).
 
     Of several parts with as many it is the first; without any, the beginning.
     """
     line = unicodedata.normalize("NFC", " ".join(text.split()))
     if len(line) <= SNIPPET_CHARS:
         return line
-    start = _best_start(line, sought)
+    start = _best_start(line, words)
     part = line[start : start + SNIPPET_CHARS - 4]
     if start + len(part) < len(line):
         part = f"{_whole_words(part)} …"
     return f"… {part}" if start else part
 
 
-def sought_in(words: list[str]) -> re.Pattern[str]:
-    """What finds `words` (stems, as in the index) in a folded line: long ones as beginnings, short ones whole."""
-    stems = sorted((word for word in words if not _SPACELESS.match(word)), key=len, reverse=True)
-    ways = [re.escape(word) for word in words if _SPACELESS.match(word)]
-    ways += [rf"\b{re.escape(stem)}" if len(stem) > 3 else rf"\b{re.escape(stem)}\b" for stem in stems]
-    return re.compile("|".join(ways))
-
-
-def _best_start(line: str, sought: re.Pattern[str]) -> int:
+def _best_start(line: str, words: list[str]) -> int:
     """Where the part with the most different words begins, some words before the first of them."""
-    matches = [(match.start(), match[0]) for match in sought.finditer(line.translate(_LOOKALIKES))]
+    folded = line.lower() if line.isascii() else line.translate(_LOOKALIKES)
+    matches = sorted((start, word) for word in words for start in _places(folded, word))
     best, best_start, last = 0, 0, 0
     inside: Counter[str] = Counter()
     for start, word in matches:
@@ -266,6 +258,22 @@ def _best_start(line: str, sought: re.Pattern[str]) -> int:
         return 0
     space = line.find(" ", start, start + lead)
     return space + 1 if space >= 0 else start
+
+
+def _places(line: str, word: str) -> Iterator[int]:
+    """Where `word`, a stem, begins a word of `line`.
+
+    Of up to three letters it must be the whole word; of a script without spaces it may stand anywhere.
+    """
+    anywhere, whole = _SPACELESS.match(word), len(word) <= 3
+    start = line.find(word)
+    while start >= 0:
+        end = start + len(word)
+        inside = start > 0 and line[start - 1].isalnum()
+        goes_on = whole and end < len(line) and line[end].isalnum()
+        if anywhere or not (inside or goes_on):
+            yield start
+        start = line.find(word, end)
 
 
 def _whole_words(part: str) -> str:
