@@ -6,12 +6,13 @@ import asyncio
 import json
 import socket
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 
 import pytest
 from aiohttp import web
 
-from faulty_server import FAULTS, FaultyServer, echo, refusal, team
+from tests.faulty_server import FAULTS, FaultyServer, echo, refusal, team
 from wideseek.errors import PolicyRejected, PolicyUnavailable
 from wideseek.policy.base import Sampling, ToolSchema
 from wideseek.policy.chat import ChatPolicy, Prices, estimated_tokens
@@ -48,6 +49,14 @@ async def refused(answer, run: Trajectory | None = None, **options) -> str:
 
 def native_call(name: str | None, arguments: object, id: str | None = "x") -> dict:
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+async def until(happened: Callable[[], object]) -> None:
+    for _ in range(1_000):
+        if happened():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen within ten seconds")
 
 
 def free_port() -> int:
@@ -261,7 +270,7 @@ async def test_a_cap_that_the_servers_shorter_context_refuses_is_left_out():
 @pytest.mark.parametrize("kind", FAULTS)
 async def test_each_failure_is_recovered_from(kind):
     async with FaultyServer(faults=1.0, kinds=[kind], fault_attempts=2, retry_after="0.01") as server:
-        policy = policy_for(server, timeout_s=0.2 if kind == "hang" else 10)
+        policy = policy_for(server, timeout_s=0.5 if kind == "hang" else 10)
         assert (await policy.complete(ask(), ())).text == "hello"
         assert server.stats.faults == {kind: 2}
         assert server.stats.completed == 1
@@ -280,8 +289,8 @@ async def test_retry_after_is_honoured(form):
         started = time.time()
         server.retry_after = "0.4" if form == "seconds" else formatdate(started + 2, usegmt=True)
         await policy.complete(ask(), ())
-        until = started + 0.4 if form == "seconds" else int(started + 2)
-        assert until <= time.time() < until + 1
+        earliest = started + 0.4 if form == "seconds" else int(started + 2)
+        assert earliest <= time.time() < earliest + 5
         await policy.close()
 
 
@@ -308,7 +317,7 @@ async def test_a_server_that_never_answered_is_given_up_after_three_quick_tries(
     started = time.monotonic()
     with pytest.raises(PolicyUnavailable, match=r"^nothing answers at http://127.*: is the server running"):
         await policy.complete(ask(), ())
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     await policy.close()
 
 
@@ -411,11 +420,12 @@ async def test_a_server_of_many_models_asks_which():
 async def test_cancelling_goes_straight_through_a_running_call():
     async with FaultyServer(faults=1.0, kinds=["hang"]) as server:
         policy = policy_for(server)
-        started = time.monotonic()
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await policy.complete(ask(), ())
-        assert time.monotonic() - started < 0.5
+        call = asyncio.ensure_future(policy.complete(ask(), ()))
+        await until(lambda: server.stats.faults)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(call, 5)
+        await until(lambda: not server.stats.in_flight)
         assert server.stats.requests == 1
         await policy.close()
 
@@ -424,7 +434,7 @@ async def test_cancelling_goes_straight_through_the_wait_between_tries():
     async with FaultyServer(faults=1.0, kinds=["429-retry-after"], retry_after="60") as server:
         policy = policy_for(server)
         call = asyncio.ensure_future(policy.complete(ask(), ()))
-        await asyncio.sleep(0.1)
+        await until(lambda: server.stats.faults and not server.stats.in_flight)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -444,8 +454,7 @@ async def test_a_call_that_waits_for_its_next_try_holds_no_place():
     async with FaultyServer(faults=1.0, kinds=["429-retry-after"], retry_after="30") as server:
         policy = policy_for(server, concurrency=1)
         waiting = asyncio.ensure_future(policy.complete(ask("first"), ()))
-        await asyncio.sleep(0.2)
-        assert server.stats.faults
+        await until(lambda: server.stats.faults)
         server.faults = 0.0
         assert (await asyncio.wait_for(policy.complete(ask("second"), ()), 5)).text == "second"
         waiting.cancel()

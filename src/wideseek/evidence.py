@@ -96,8 +96,8 @@ class _ReadPage:
 
     @cached_property
     def _passages(self) -> list[tuple[str, str]]:
-        """(passage as written, passage normalised), the title first."""
-        lines = [self._page.title, *_split(self._page.text)]
+        """(passage as written, passage normalised); the title last, because it says least."""
+        lines = [*_split(self._page.text), self._page.title]
         return [(line, _normal(line)) for line in lines if line.strip()]
 
     @cached_property

@@ -174,8 +174,8 @@ NOTICES = (
     "budget_closing",  # answer now with what you have
     "not_run_budget",  # the reply to a call that the budget refused
     "malformed_call",  # $problem
-    "unknown_tool",  # $name, $tools
-    "bad_arguments",  # $name, $problem
+    "unknown_tool",  # $tool, $tools
+    "bad_arguments",  # $tool, $problem
     "tool_failed",  # $problem
     "over_limit",  # $done, $asked, $limit: calls beyond the limit of a turn
     "search_hit",  # $number, $title, $url, $snippet

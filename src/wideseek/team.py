@@ -113,6 +113,7 @@ class _Attempt:
         self.language = task.language or "en"
         self.scope = f"{task.instance_id or 'ask'}/{trial}"
         self.rollout = Rollout(task=task, trial=trial, workflow=workflow)
+        self._refusal: PolicyError | None = None
         self.tools: dict[str, Tool] = {
             "call_subagent": CallSubagent(self._start_subagent, self._say),
             "search": Search(team.source, self._say, team.page_tools.search_count),
@@ -160,7 +161,8 @@ class _Attempt:
         try:
             return await run_agent(run, role, self._policy(role.name), toolbox)
         except PolicyError as error:
-            if isinstance(error, PolicyRejected) and not self._has_answered(role.name):
+            if error is self._refusal or (isinstance(error, PolicyRejected) and not self._has_answered(role.name)):
+                self._refusal = self._refusal or error  # of a subagent's first request: it passes through the lead as well
                 raise
             self.rollout.error = self.rollout.error or str(error)
             return run.end("error", str(error))

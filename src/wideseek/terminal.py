@@ -130,7 +130,8 @@ def show_result(result: Result, console: Console) -> None:
     elif console.is_terminal:
         _print_blocks(result, console)
     else:
-        console.print(with_sources(result)[0].to_markdown(), markup=False, highlight=False, soft_wrap=True, end="")
+        console.print(with_sources(result)[0].to_markdown(), markup=False, highlight=False, soft_wrap=True)
+        console.print()
     _print_pages(result, console)
     for note in result.notes:
         console.print(f"note: {escape(note)}", style="yellow", highlight=False, soft_wrap=not console.is_terminal)

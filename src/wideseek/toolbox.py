@@ -87,11 +87,11 @@ class Toolbox:
             return _Plan(problem=self._say("malformed_call", problem=call.malformed))
         face = self._faces.get(call.name)
         if face is None:
-            return _Plan(problem=self._say("unknown_tool", name=call.name, tools=", ".join(self._faces)))
+            return _Plan(problem=self._say("unknown_tool", tool=call.name, tools=", ".join(self._faces)))
         try:
             items = face.calls(call.arguments)
         except ToolError as error:
-            return _Plan(problem=self._say("bad_arguments", name=call.name, problem=error))
+            return _Plan(problem=self._say("bad_arguments", tool=call.name, problem=error))
         return _Plan(face.tool, items, len(items))
 
     def _within_limit(self, plans: list[_Plan]) -> list[_Plan]:

@@ -114,8 +114,8 @@ def _sentences(text: str) -> list[str]:
 def _without_courtesy(sentence: str) -> str:
     before = None
     while before != sentence:
-        before, sentence = sentence, _COURTESY.sub("", sentence).strip()
-    return _CONTEXT.sub("", sentence.rstrip(" .?!").strip())
+        before, sentence = sentence, _CONTEXT.sub("", _COURTESY.sub("", sentence).strip())
+    return sentence.rstrip(" .?!").strip()
 
 
 # --------------------------------------------------------------------------------------------------------------- cuts
@@ -142,19 +142,19 @@ _MORE_THAN = re.compile(
     rf"[\s,]*\bwith (?:(?P<above>more|over)|(?P<below>fewer|less))(?: than)? (?P<value>[\d.,]*\d) (?P<column>[a-z][a-z -]*?){_END}", re.I
 )
 _AS_ITS = re.compile(
-    r"\b(?:has|have|had|shows?|gives?|lists?|with) (?P<value>.+?) (?:as|for|under) (?:its|their|the|his|her) (?P<column>[^,;:?]+?)"
+    r"\b(?:has|have|had) (?P<value>.+?) (?:as|for|under) (?:its|their|the|his|her) (?P<column>[^,;:?]+?)"
     r"(?=$|[,;:?])",
     re.I,
 )
 _HIGH = r"highest|largest|greatest|biggest|latest|most recent|top|maximum"
 _LOW = r"lowest|smallest|least|earliest|oldest|minimum"
 _EXTREME = re.compile(
-    rf"[\s,]*(?:\b(?:has|have|with|having|shows?|reach(?:es)?|that has|which has|by) (?:the|its)|\bwhose) "
-    rf"(?:(?P<high>{_HIGH})|(?P<low>{_LOW})) (?P<column>[^,;:?]+?)(?: of (?:all|them all|any))?(?=$|[,;:?]|\.(?:\s|$)| have$| and (?:tell|give|what|state)\b)",
+    rf"[\s,]*(?:\b(?:has|have|with|having|shows?|reach(?:es)?|that has) (?:the|its)|\bwhose) "
+    rf"(?:(?P<high>{_HIGH})|(?P<low>{_LOW})) (?P<column>(?:(?! (?:is|are) )[^,;:?])+?)(?: of (?:all|them all|any))?(?=$|[,;:?]|\.(?:\s|$)| have$| and (?:tell|give|what|state)\b)",
     re.I,
 )
 _EXTREME_IS = re.compile(
-    rf"[\s,]*\bwhose (?P<column>[^,;:?]+?) (?:is|was) the (?:(?P<high>{_HIGH})|(?P<low>{_LOW}))(?: of (?:all|them all))?"
+    rf"[\s,]*\bwhose (?P<column>[^,;:?]+?) (?:is|was|are) the (?:(?P<high>{_HIGH})|(?P<low>{_LOW}))(?: of (?:all|them all))?"
     r"(?=$|[,;:?]|\.(?:\s|$)| have$| and (?:tell|give|what|state)\b)",
     re.I,
 )
@@ -181,7 +181,7 @@ def _cut_extreme(text: str) -> tuple[str, tuple[str, Extreme] | None]:
 
 _POSSESSIVE = r"(?:the|their|its|his|her|both|each one's|every one's)"
 _WITH_COLUMNS = re.compile(
-    rf"[\s,;:]*\b(?:(?:along|together|complete) with|with|including|stating|showing|giving|plus|next to|as well as|alongside|add|by)"
+    rf"[\s,;:]*\b(?:(?:along|together|complete) with|with|including|stating|showing|giving|plus|next to|as well as|alongside|add)"
     rf"(?: (?:also|both))?(?: (?P<determiner>{_POSSESSIVE}))?(?: respective)? (?P<columns>.+)$",
     re.I,
 )
@@ -198,12 +198,12 @@ _FOR_EACH = re.compile(
 )
 _ASKING = re.compile(
     r"^(?:and |then |also |please |could you |can you |would you |i (?:also )?(?:need|want|would like)(?: to know| to see)?|i'd like(?: to know)?"
-    r"|what (?:is|are|was|were)|which|give|tell|state|show|list|note|add|include|put|name|report|write down|say|look up|find|me|us|down|for each"
-    r"|of each|its|the|their|his|both|in|as|columns?|what|there)\b[\s,:]*",
+    r"|what (?:is|are|was|were)|which|give|tell|show|add|include|put|write down|say|look up|find|me|us|down|for each"
+    r"|(?:state|list|note|name|report)(?= (?:the|their|its|his|her|me|us|for|both|down)\b)|of each|its|the|their|his|both|in|as|columns?|what|there)\b[\s,:]*",
     re.I,
 )
 _TRAILING = re.compile(
-    r"[\s,]*\b(?:(?:of|for) (?:each|every|all)(?: one| of them| entry| member| row)?|for them(?: all)?|each|respectively|too|as well|next to it"
+    r"[\s,]*\b(?:(?:of|for) (?:each|every|all)(?: one)?(?: of them| of these| entry| member| row)?|for them(?: all)?|each|respectively|too|as well|next to it"
     r"|(?:is|are|was|were) (?:given|stated|listed|recorded|it|they)|it has|they have|do they have|does it have|beside it|if known)$",
     re.I,
 )
@@ -228,6 +228,8 @@ def _without_asking(text: str) -> str:
     before = None
     while before != text:
         before, text = text, _ASKING.sub("", text).strip()
+        if re.match(rf"{_POSSESSIVE} ", before, re.I):  # "the state" is a column, "state the" is asking
+            break
     return text
 
 
@@ -239,7 +241,7 @@ _LEAD_IN = re.compile(
     r"|build |draw up |put together |set out |write down |write |prepare |assemble |tabulate |produce |create |fetch |look up |enumerate |identify "
     r"|tell |help |go through |look through |search |bring |me |us |out |up |down |together |about |what are |which are |what |which |who are |who "
     r"|here is |here are |there are |is there |are there |a |an |one |the |full |complete |entire |whole |single |short |small |table |list |overview "
-    r"|summary |catalogue |rundown |of |for |on |covering |all |every one |every |each |everything |available |existing )",
+    r"|summary |catalogue |rundown |of |for |on |covering |all |every one |every |each |everything |available )",
     re.I,
 )
 _CONTEXT = re.compile(r"^(?:for|as part of|while) (?:a|an|my|our|some|work on) [^,]+, ", re.I)
@@ -282,15 +284,16 @@ def _phrase_and_columns(sentence: str) -> tuple[str, list[str]]:
     if match := _COLUMNS_OF_EACH.match(sentence):
         columns = _columns(_without_asking(match["columns"]))
         if columns and all(len(column.split()) <= 4 for column in columns) and not _A_LIST.search(match["columns"]):
-            return _phrase(match["phrase"]), columns
+            return "" if _BACK.fullmatch(match["phrase"]) else _phrase(match["phrase"]), columns
     if match := _AND_ASK.match(sentence):
         return _phrase(match["phrase"]), _columns(_without_asking(match["rest"]))
     for pattern in (_WITH_COLUMNS, _AND_COLUMNS):
         if match := pattern.search(sentence):
-            return _phrase(sentence[: match.start()]), _columns(_without_asking(match["columns"]))
+            return _phrase(sentence[: match.start()]), _columns(match["columns"])
     return _phrase(sentence), []
 
 
+_BACK = re.compile(r"(?:one|ones|them|these|those|entry|member|row|item)\b.*", re.I)
 _A_LIST = re.compile(r"\b(?:list|table|overview|summary|names?|together|through|all|every|each)\b", re.I)
 _AND_ASK = re.compile(
     r"^(?P<phrase>.+?)[,;:]? (?:and|then) (?P<rest>(?:what|which|give|state|tell|show|note|add|put|say|write|include|list)\b.+)$", re.I
@@ -320,7 +323,8 @@ _BACK_REFERENCE = re.compile(
     r"[\s,;:.]*\b(?:and )?(?:then )?(?:(?:what|which|tell|give|state|say|report|name)\b[^,;:.]*?)?\b(?:its|their|his|her) (?P<column>[^,;:?.]+)$",
     re.I,
 )
-_ASKED = re.compile(r"^(?:.*\b(?:the|its)|.*\b(?:which|what)) (?P<column>[^,;:]+?)(?: (?:is|was) (?:recorded|given|listed|stated))?$", re.I)
+_ASKED = re.compile(r"^(?:.*\b(?:the|its)|.*\b(?:which|what)) (?P<column>[^,;:]+?)(?: (?:is|was|are|were) (?:recorded|given|listed|stated))?$", re.I)
+_SEVERAL = re.compile(r"\b(?:those|the ones|(?:of|for) each|every one)\b", re.I)
 
 
 def _selected(sentences: list[str]) -> Request | None:
@@ -332,7 +336,7 @@ def _selected(sentences: list[str]) -> Request | None:
     if not extreme and not test and (match := _AS_ITS.search(rest)):
         test = Filter(_column(match["column"]), "is", match["value"].strip(" \"'"))
         rest = f"{rest[: match.start()]}{rest[match.end() :]}"
-    if not extreme and not (test and test.op == "is"):
+    if not extreme and not (test and test.op == "is") or _SEVERAL.search(rest):
         return None
     found = _picked(rest)
     return Request("deep", found[0], [found[1]] if found[1] else [], test, extreme) if found and found[0] else None
@@ -361,23 +365,25 @@ def _asked_column(text: str) -> str:
     return column if len(column.split()) <= 4 and column not in {"name", "names"} else ""
 
 
-_NAMED = r"(?!(?:each|every|all|any|both|the following)\b)(?P<member>(?:(?! with (?:the|their|its)\b|, (?:with|and)\b| and their\b).)+)$"
+_MANY = r"(?-i:each|every|all|any|both|EACH|EVERY|ALL)\b"
+_NAMED = (
+    rf"(?!{_MANY})(?P<member>(?:(?! with (?:the|their|its|an?)\b|,? (?:with|and|including) | and their\b| whose\b| where the\b| for which\b).)+)$"
+)
 _ATTRIBUTE = tuple(
     re.compile(pattern, re.I)
     for pattern in (
         rf"^(?:what|which) (?:is|was|are|were) the (?P<column>(?:(?! of | for ).)+?) (?:of|for) {_NAMED}",
         r"^(?:what|which) (?P<column>(?:(?! of | for ).)+?) (?:does|do|did) (?P<member>.+?) (?:have|show|carry)$",
-        rf"^(?:what|which) (?P<column>(?:(?! of | for ).)+?) (?:is|was) (?:recorded|given|listed|stated|known) for {_NAMED}",
+        rf"^(?:what|which) (?P<column>(?:(?! of | for ).)+?) (?:is|was|are|were) (?:recorded|given|listed|stated|known) for {_NAMED}",
         rf"^(?:what|which) (?P<column>(?:(?! of | for ).)+?) (?:belongs to|goes with) {_NAMED}",
         r"^(?:(?:i|we) (?:would|want|need|wish)(?: like)? to know|i'd like to know|(?:could|can|would) you (?:please )?(?:tell|give|find|show) (?:me|us)"
         r"|tell me|give me|find(?: me)?|look up|say|state|i want|i need|show me) the (?P<column>(?:(?! of | for ).)+?) (?:of|for|(?:given|recorded|listed) for) "
         + _NAMED,
         r"^(?:please )?(?:look up|for|take|about|consider|open|find|see) (?P<member>.+?)(?:[,:;]| and)(?: then)? "
-        r"(?:what (?:is|was)|which is|tell me|give(?: me)?|state|say|report|name|note) (?:its|his|her|their|the) (?P<column>[^,;:]+)$",
+        r"(?:what (?:is|was|are)|which is|tell me|give(?: me)?|state|say|report|name|note) (?:its|his|her|their|the) (?P<column>[^,;:]+)$",
     )
 )
 _APPOSITION = re.compile(r", (?:which is |who is )?(?:one of|among|from) (?:the )?(?P<phrase>[^,]+),?$", re.I)
-_MANY = re.compile(r"^(?:each|every|all|any|both)\b", re.I)
 
 
 def _attribute(sentences: list[str]) -> Request | None:
@@ -387,7 +393,7 @@ def _attribute(sentences: list[str]) -> Request | None:
         if among := _AMONG.match(sentence):
             phrase, sentence = _phrase(among["phrase"] or among["through"]), among["rest"] or among["then"]
         match = next((found for pattern in _ATTRIBUTE if (found := pattern.match(sentence))), None)
-        if not match or _MANY.match(match["member"]):
+        if not match or re.match(_MANY, match["member"]):
             continue
         column, member = _column(match["column"]), match["member"].strip(" .?!,")
         if apposed := _APPOSITION.search(member):

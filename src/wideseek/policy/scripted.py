@@ -24,7 +24,7 @@ import msgspec
 
 from wideseek.policy.base import Sampling, ToolSchema
 from wideseek.policy.grammar import Request, first_number, parse_question
-from wideseek.records import Completion, Message, ToolCall, Trajectory
+from wideseek.records import Completion, Message, ToolCall, Trajectory, Usage
 from wideseek.table import Table
 
 LABEL = "scripted expert, no language model"
@@ -46,9 +46,8 @@ class Scripted:
 
     async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
         words = self._say(trajectory, tools)
-        if isinstance(words, str):
-            return Completion(text=words, model=self.name)
-        return Completion(tool_calls=words, model=self.name)
+        said = {"text": words} if isinstance(words, str) else {"tool_calls": words}
+        return Completion(model=self.name, usage=Usage(calls=1), **said)
 
     async def close(self) -> None:
         return None

@@ -35,7 +35,7 @@ _DROPPED = set(
     "photograph picture coordinates website link links details detail rank ranking number profile summary notability map "
     "citation significance information info logo flag signature portrait url homepage id index order name names reason "
     "explanation other".split()
-) | {"conf", "lang", "lvl", "s no", "official website", "number on map", "reg no", "in", "out"}
+) | {"conf", "lang", "qual", "gap", "since", "elevated", "elevator", "qualified", "area size", "lvl", "s no", "official website", "number on map", "reg no", "in", "out"}
 _SHORTHAND = {"pos": "position", "no": "", "apps": "appearances", "pts": "points", "wkts": "wickets", "pop": "population"}
 _ALONE = set("to from with and of at by as year's whose is has in on".split())
 
@@ -59,7 +59,7 @@ def is_usable_cell(text: str) -> bool:
         return False
     if text.count("(") != text.count(")") or text.count('"') % 2 or " ' " in text or "''" in text:
         return False
-    return not re.search(r"[|\n\\<>{}\[\]_]|https?:|www\.| {2}|\s[.,;:)]|\( |#\d|°|′", text)
+    return not re.search(r"^\(.*\)$|^[+] |[|\n\\<>{}\[\]_]|https?:|www\.| {2}|\s[.,;:)]|\( |#\d|°|′", text)
 
 
 def is_usable_name(text: str) -> bool:
@@ -91,15 +91,32 @@ def column_name(header: str) -> tuple[str, str]:
         header = header.replace(bracket.group(0), " ")
     name = re.sub(r"\s+", " ", header.lower().replace(" & ", " and ").replace(".", "")).strip(" :-")
     if turned := re.fullmatch(r"(date|year|place|cause|country|method|length|time|point) of ([a-z]+)", name):
-        name = f"{turned.group(2)} {turned.group(1)}"
+        name = turned.group(2) if turned.group(2) == "residence" else f"{turned.group(2)} {turned.group(1)}"
     name = re.sub(r"^(?:number|no|name) of (?:the )?", "", name)
-    name = {"built date": "built", **_SHORTHAND}.get(name, name)
+    name = _SHORTHAND.get(name, name)
     if not _CLEAN_NAME.fullmatch(name) or name in _DROPPED or "name" in name.split() or len(name) > 24:
         return "", ""
     words = name.split()
     if len(name) < 3 or any(word in _ALONE for word in words) or any(not set("aeiouy") & set(word) for word in words):
         return "", ""
     return name, unit
+
+
+_PARTICIPLES = {
+    "opened": "opening", "closed": "closure", "established": "establishment", "founded": "foundation", "built": "construction",
+    "completed": "completion", "inducted": "induction", "released": "release", "appointed": "appointment", "joined": "entry",
+    "listed": "listing", "designated": "designation", "formed": "formation", "dissolved": "dissolution", "elected": "election",
+    "born": "birth", "died": "death", "created": "creation", "introduced": "introduction", "commissioned": "commission",
+    "discovered": "discovery", "launched": "launch", "constructed": "construction", "began operation": "start",
+    "first used": "first use", "first elected": "first election", "first flown": "first flight", "premiered": "premiere",
+}  # fmt: skip
+
+
+def noun_name(name: str, kind: ColumnKind) -> str:
+    """A column called by a participle under a noun's name, so that one can ask for it: "opened" -> "opening year"."""
+    if name not in _PARTICIPLES:
+        return name
+    return f"{_PARTICIPLES[name]} {'year' if kind == 'year' else 'date'}"
 
 
 def number_of(text: str) -> float | None:

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 MAX_PHRASE = 64
 
 _SMALL = set("of in on at from by for the a an to de la le du des del and to at under his her".split())
-_BANNED = re.compile(r"[,:;()\[\]{}\"“”|?!/&+=#%.]|\b(?:with|and|whose|where|that|which|who|or|their|listed|listings?|list)\b", re.I)
+_BANNED = re.compile(r"[,:;()\[\]{}\"“”|?!/&+=#%.]|\b(?:with|and|whose|where|that|which|who|or|their|listed|listings?|lists?|is|are|was|were)\b", re.I)
 _GENERIC = set(
     "list table overview history results result current full complete summary the of in by all and main information "
     "general data statistics selected details existing listings".split()
@@ -32,7 +32,7 @@ _NOT_PLURAL |= {"nominations", "performances", "personnel", "kits", "locations",
 _NOT_PLURAL |= {"changes", "debuts", "departures", "goals", "fixtures", "credits", "events", "submissions", "editions", "picks"}
 _NOT_PLURAL |= {"others", "summaries", "hat-tricks", "attendances", "by-elections", "fees", "gains", "losses", "programs", "projects"}
 _NOT_PLURAL |= {"accomplishments", "tries", "leaders", "competitions", "doubles", "mentions", "sales", "numbers", "scores", "figures"}
-_NOT_PLURAL |= {"seasons", "winless", "us", "texas", "kansas", "paris", "james", "charles", "thomas", "wales", "netherlands", "arkansas", "illinois"}
+_NOT_PLURAL |= {"seasons", "winless", "metres", "broadcasts", "facilities", "programmes", "areas", "us", "texas", "kansas", "paris", "james", "charles", "thomas", "wales", "netherlands", "arkansas", "illinois"}
 _NOT_PLURAL |= {"minas", "st", "cannabis", "physics", "mathematics", "economics", "mass", "bus", "campus", "pass", "less", "its"}
 _PREPOSITION = re.compile(r" (?:of|in|on|at|from|by|for|to|near|visited|broadcast|distributed|recorded|affected|owned|named) ")
 _NAMED_THE = re.compile(
@@ -134,8 +134,15 @@ class Casing:
         return first.lower() + space + rest if self._is_common(first) else phrase
 
     def lowered(self, phrase: str) -> str:
-        """The phrase with every such word small."""
-        return " ".join(word.lower() if self._is_common(word) else word for word in phrase.split(" "))
+        """The phrase with every such word small, but for what follows a proper noun ("Indian Premier League")."""
+        words = phrase.split(" ")
+        if len(words) > 1 and all(word.islower() for word in words[1:]) and not self._large[words[0].lower()]:
+            return phrase.lower()
+        done: list[str] = []
+        for word in words:
+            after_name = bool(done) and done[-1][:1].isupper()
+            done.append(word.lower() if self._is_common(word) and not after_name else word)
+        return " ".join(done)
 
     def _is_common(self, word: str) -> bool:
         key = word.lower()
@@ -162,7 +169,10 @@ def is_clean_phrase(phrase: str) -> bool:
         and any(is_plural(word) for word in words)
         and bool(phrase[0].isalnum())
         and words[-1] not in _SMALL
+        and words[0] not in _SMALL | {"all", "existing"}
         and words.count("in") <= 2
+        and not re.search(r"\bby [a-z]{3}", phrase)
+        and not re.match(r"\d|(?:two|three|five|ten|twenty)\b", phrase)
         and not re.search(r"\d-\d{3}|--| -|- |'s$", phrase)
     )
 
@@ -192,12 +202,14 @@ def list_phrase(
     return phrase if phrase and is_clean_phrase(phrase) else None
 
 
-def narrowed_phrase(phrase: str, column: str, value: str, people: bool) -> str | None:
+def narrowed_phrase(phrase: str, column: str, value: str, people: bool, places: frozenset[str]) -> str | None:
     """The phrase of those members whose `column` is `value`: "castles in Syria" + governorate -> "... of Aleppo"."""
     joint = _joint(column, people)
     if joint is None or not re.fullmatch(r"[^\W_][^,;:()\"/&|]*", value) or len(value) > 26:
         return None
     if column in {"year", "released"} and (not re.fullmatch(r"\d{4}", value) or _DATED.search(phrase)):
+        return None
+    if column == "nationality" and value not in places:
         return None
     if value.isupper() and value not in _WITH_ARTICLE or len(value) < 3:
         return None
@@ -262,6 +274,7 @@ def is_people_header(header: str) -> bool:
 def _usable_heading(section: str) -> str | None:
     """The last informative part of a section, "" for none, `None` where it cannot be used."""
     for part in reversed(section.split(" – ")):
+        part = re.sub(r"^The ", "", part)
         part = re.sub(r"\s*\([^)]*\)|\s*\[[^\]]*\]", "", part).strip()
         if re.search(r"[:;\[\]()\"|/,?!•]|\d{4}[-–]\d", part) or len(part) > 40:
             return None
@@ -286,7 +299,7 @@ def _subject_of(title: str) -> str | None:
     title = re.sub(r"National Register of Historic Places listings", "National Register historic places", title)
     title = re.sub(r"^(.* in [^,]+), [A-Z][\w ]+$", r"\1", title)
     title = re.sub(r"(\d{4})–(\d{2})\b", r"\1-\2", title)
-    title = re.sub(r" (?:filmography|discography|bibliography)$", "", title)
+    title = re.sub(r" (?:filmography|discography|bibliography|performances|on screen and stage)$", "", title)
     return re.sub(r"\bF\.C\.|\bFC\b", "FC", title)
 
 
@@ -361,6 +374,8 @@ def _phrase_of_article(
         return f"{_HEADERS[header]} of the {subject} from the {heading}"
     else:
         return None
+    if re.search(r"\b(?:stadia|stadiums|venues|arenas|grounds)$", head) and header in {"team", "club"}:
+        head = _HEADERS[header]
     if head == "clubs" and header == "team":
         head = "teams"
     event = _EVENT.search(subject) and not re.search(r" at the ", subject)
@@ -377,7 +392,8 @@ def _takes_article(subject: str, title: str, intro: str) -> bool:
     if _NAMED_THE.search(subject):
         return True
     opening = " ".join(title.split()[:2])
-    return bool(re.search(rf"\b[Tt]he {re.escape(title)}", intro)) or intro.startswith(f"The {opening}")
+    verb = r"(?= (?:is|was|are|were|has|had|took|will|began)\b|[,.(])"
+    return bool(re.search(rf"\b[Tt]he {re.escape(title)}{verb}", intro)) or intro.startswith(f"The {opening}")
 
 
 def _content(text: str) -> set[str]:

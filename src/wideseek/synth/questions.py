@@ -57,18 +57,18 @@ FILTERED = (
     "Name all the {phrase} {test}, along with their {columns}.",
 )
 ATTRIBUTE = (
-    "What is the {column} of {member}?",
+    "What {be} the {column} of {member}?",
     "Which {column} does {member} have?",
-    "What {column} is recorded for {member}?",
+    "What {column} {be} recorded for {member}?",
     "Tell me the {column} of {member}.",
     "Please look up {member} and tell me the {column}.",
     "I would like to know the {column} of {member}.",
-    "Among the {phrase}, what is the {column} of {member}?",
-    "What is the {column} of {member}, one of the {phrase}?",
-    "For {member}, what is the {column}?",
+    "Among the {phrase}, what {be} the {column} of {member}?",
+    "What {be} the {column} of {member}, one of the {phrase}?",
+    "For {member}, what {be} the {column}?",
     "Could you give me the {column} of {member}?",
     "Find the {column} given for {member}.",
-    "Consider {member}: what is the {column}?",
+    "Consider {member}: what {be} the {column}?",
 )
 WHICH = (
     "Which of the {phrase} is the one {pick}?",
@@ -92,27 +92,27 @@ WHICH_HAS = (
     "Of the {phrase}, which has {has}?",
 )
 OF_WHICH = (
-    "What is the {column} of the one of the {phrase} {pick}?",
-    "Among the {phrase}, what is the {column} of the one {pick}?",
+    "What {be} the {column} of the one of the {phrase} {pick}?",
+    "Among the {phrase}, what {be} the {column} of the one {pick}?",
     "Find the one of the {phrase} {pick}, and tell me its {column}.",
-    "Of the {phrase}, take the one {pick}. What is its {column}?",
+    "Of the {phrase}, take the one {pick}. What {be} its {column}?",
     "Tell me the {column} of the one among the {phrase} {pick}.",
     "Which {column} does the one of the {phrase} {pick} have?",
     "I would like to know the {column} of the one of the {phrase} {pick}.",
     "Among the {phrase}, find the one {pick}, and state its {column}.",
-    "Look for the one of the {phrase} {pick}. What is its {column}?",
+    "Look for the one of the {phrase} {pick}. What {be} its {column}?",
     "Could you tell me the {column} of the only one of the {phrase} {pick}?",
     "There is one among the {phrase} {pick}. Give its {column}.",
-    "What {column} is recorded for the one of the {phrase} {pick}?",
+    "What {column} {be} recorded for the one of the {phrase} {pick}?",
 )
 
-IS = ("whose {column} is {value}", "where the {column} is {value}", "for which the {column} is {value}")
-ABOVE = ("whose {column} is above {value}", "whose {column} is more than {value}", "whose {column} exceeds {value}")
-BELOW = ("whose {column} is below {value}", "whose {column} is less than {value}", "where the {column} is under {value}")
-AFTER = ("whose {column} is after {value}", "whose {column} is later than {value}")
-BEFORE = ("whose {column} is before {value}", "whose {column} is earlier than {value}")
-HIGHEST = ("with the highest {column}", "with the largest {column}", "whose {column} is the highest")
-LOWEST = ("with the lowest {column}", "with the smallest {column}", "whose {column} is the lowest")
+IS = ("whose {column} {be} {value}", "where the {column} {be} {value}", "for which the {column} {be} {value}")
+ABOVE = ("whose {column} {be} above {value}", "whose {column} {be} more than {value}", "whose {column} {be} over {value}")
+BELOW = ("whose {column} {be} below {value}", "whose {column} {be} less than {value}", "where the {column} {be} under {value}")
+AFTER = ("whose {column} {be} after {value}", "whose {column} {be} later than {value}")
+BEFORE = ("whose {column} {be} before {value}", "whose {column} {be} earlier than {value}")
+HIGHEST = ("with the highest {column}", "with the largest {column}", "whose {column} {be} the highest")
+LOWEST = ("with the lowest {column}", "with the smallest {column}", "whose {column} {be} the lowest")
 LATEST = ("with the latest {column}", "whose {column} is the latest")
 EARLIEST = ("with the earliest {column}", "whose {column} is the earliest")
 
@@ -184,7 +184,7 @@ def _wide(
     columns = _asked_columns(one, (form, seed), without=test.get("column", ""))
     at = seeded("template", form, one.phrase, seed) % len(templates)
     question = templates[at].format(
-        phrase=one.phrase, test=words, columns=_enumerated([c.name for c in columns]), are="is" if len(columns) == 1 else "are"
+        phrase=one.phrase, test=words, columns=_enumerated([c.name for c in columns]), are=_be(columns[0].name) if len(columns) == 1 else "are"
     )
     required = ["name", *(column.name for column in columns)]
     places = [one.columns.index(column) for column in columns]
@@ -223,7 +223,7 @@ def _filters(one: WorldList) -> Iterator[tuple[str, dict[str, Any], list[Member]
         for value in dict.fromkeys(values):
             kept = [m for m, other in zip(one.members, values, strict=True) if other.casefold() == value.casefold()]
             if 2 <= len(kept) < len(values) and column.kind in ("text", "year") and is_askable(value):
-                words = _choose(IS, one.phrase, column.name, value).format(column=column.name, value=value)
+                words = _choose(IS, one.phrase, column.name, value).format(column=column.name, value=value, be=_be(column.name))
                 yield words, {"column": column.name, "op": "is", "value": value}, kept
         if column.kind in ("number", "year"):
             yield from _comparisons(one, column, values)
@@ -242,7 +242,7 @@ def _comparisons(
         kept = [m for m, n in zip(one.members, numbers, strict=True) if (n > bound if op == "above" else n < bound)]
         if 2 <= len(kept) < len(values):
             shown = f"{bound:.0f}" if column.kind == "year" else f"{bound:,.10g}{unit}"
-            words = _choose(ways_to_say, one.phrase, column.name).format(column=column.name, value=shown)
+            words = _choose(ways_to_say, one.phrase, column.name).format(column=column.name, value=shown, be=_be(column.name))
             yield words, {"column": column.name, "op": op, "value": shown}, kept
 
 
@@ -281,7 +281,7 @@ def _attribute_task(one: WorldList, seed: int) -> Task | None:
     column = one.columns[seeded("attribute", seed, one.phrase) % len(one.columns)]
     member = one.members[place]
     at = seeded("template", "attribute", seed, one.phrase) % len(ATTRIBUTE)
-    question = ATTRIBUTE[at].format(column=column.name, member=member.name, phrase=one.phrase)
+    question = ATTRIBUTE[at].format(column=column.name, be=_be(column.name), member=member.name, phrase=one.phrase)
     value = member.values[one.columns.index(column)]
     meta = {"hops": 1, "columns": [column.name], "member": member.name, "filter": None}
     return _deep(one, question, value, [url_of(member.name)], {**_meta(one, "attribute", f"attribute-{at + 1:02d}"), **meta}, seed)
@@ -307,7 +307,7 @@ def _of_which_task(one: WorldList, seed: int) -> Task | None:
     others = [column for column in one.columns if column.name != pick.column]
     column = others[seeded("other", seed, one.phrase) % len(others)]
     at = seeded("template", "of which", seed, one.phrase) % len(OF_WHICH)
-    question = OF_WHICH[at].format(phrase=one.phrase, pick=pick.words, column=column.name)
+    question = OF_WHICH[at].format(phrase=one.phrase, pick=pick.words, column=column.name, be=_be(column.name))
     answer = one.members[pick.member].values[one.columns.index(column)]
     meta = {**_meta(one, "of_which", f"of-which-{at + 1:02d}"), "hops": 3, "columns": [column.name], **pick.meta}
     return _deep(one, question, answer, [one.url, *(url_of(m.name) for m in one.members)], meta, seed)
@@ -325,7 +325,7 @@ def _unique_values(one: WorldList) -> Iterator[Pick]:
         count = Counter(value.casefold() for value in values)
         for place, value in enumerate(values):
             if count[value.casefold()] == 1 and is_askable(value):
-                words = _choose(IS, one.phrase, column.name, value).format(column=column.name, value=value)
+                words = _choose(IS, one.phrase, column.name, value).format(column=column.name, value=value, be=_be(column.name))
                 meta = {"filter": {"column": column.name, "op": "is", "value": value}}
                 yield Pick(words, f"{value} as its {column.name}", column.name, place, meta)
 
@@ -339,7 +339,7 @@ def _extremes(one: WorldList) -> Iterator[Pick]:
         for end, number, of_numbers, of_years in ends:
             if numbers.count(number) == 1:
                 ways = of_years if column.kind == "year" else of_numbers
-                words = _choose(ways, one.phrase, column.name).format(column=column.name)
+                words = _choose(ways, one.phrase, column.name).format(column=column.name, be=_be(column.name))
                 has = words.removeprefix("with ") if words.startswith("with ") else ""
                 meta = {"filter": None, "extreme": {"column": column.name, "end": end}}
                 yield Pick(words, has, column.name, numbers.index(number), meta)
@@ -372,6 +372,11 @@ def is_askable(text: str, longest: int = 30) -> bool:
     return len(text) <= longest and not re.search(
         r"[,;:?!()\"/|&]|\.(?:\s|$)|'\s|(?:^|\s)(?:and|with|as|their|its|whose|is|the one|which|by|for|of the)(?:\s|$)", text, re.I
     )
+
+
+def _be(column: str) -> str:
+    """"is", or "are" for a column in the plural."""
+    return "are" if re.search(r"[^sui]s$", column) else "is"
 
 
 def _enumerated(names: Sequence[str]) -> str:

@@ -34,6 +34,7 @@ from wideseek.synth.cells import (
     column_name,
     is_usable_cell,
     is_usable_name,
+    noun_name,
     number_of,
     squared,
 )
@@ -156,7 +157,7 @@ def _lists_of_table(source: TableSource, casing: Casing, places: frozenset[str])
     whole = source.complete and not cut and len(named) == len(source.rows)
     if len(named) <= USUAL_MEMBERS + 1 and not cut:
         return _as_lists([_make_list(source, phrase, named, at, whole=whole)])
-    parts = _best_parts(source, phrase, named, at, whole=whole)
+    parts = _best_parts(source, phrase, named, at, places, whole=whole)
     if parts or cut:
         return parts
     uncut = len(named) <= MAX_MEMBERS and seeded("uncut", source.key) % 3 == 0
@@ -211,7 +212,7 @@ def _share_named(rows: Sequence[Sequence[str]], at: int) -> float:
 
 
 def _best_parts(
-    source: TableSource, phrase: str, rows: Sequence[Sequence[str]], at: int, whole: bool
+    source: TableSource, phrase: str, rows: Sequence[Sequence[str]], at: int, places: frozenset[str], *, whole: bool
 ) -> list[WorldList]:
     """The lists that one column's values (or decades) split the rows into: the column that keeps most members."""
     best: list[WorldList] = []
@@ -220,7 +221,10 @@ def _best_parts(
         name, _ = column_name(header)
         if column == at or not name:
             continue
-        by_value = [(narrowed_phrase(phrase, name, value, people), part) for value, part in _grouped(rows, column).items()]
+        by_value = [
+            (narrowed_phrase(phrase, name, value, people, places), part)
+            for value, part in _grouped(rows, column).items()
+        ]
         by_decade = [(decade_phrase(phrase, decade), part) for decade, part in _by_decade(rows, column, name).items()]
         for groups, fixed in ((by_value, column), (by_decade, -1)):
             parts = _as_lists(
@@ -290,8 +294,9 @@ def _usable_columns(
     """Position and clean name of each column that has mostly usable cells and shares no word with what is `said`."""
     columns: dict[int, str] = {}
     for position, text in enumerate(header):
-        name, _ = column_name(text)
-        usable = sum(is_usable_cell(row[position]) for row in rows) >= USABLE_SHARE * len(rows)
+        values = [row[position] for row in rows if is_usable_cell(row[position])]
+        name = noun_name(column_name(text)[0], column_kind(values))
+        usable = len(values) >= USABLE_SHARE * len(rows)
         if name and usable and position not in taken and not set(name.split()) & said and len(columns) < MAX_COLUMNS:
             columns[position] = name
             said = said | set(name.split())

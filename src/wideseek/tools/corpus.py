@@ -130,7 +130,7 @@ class Corpus:
         return await asyncio.get_running_loop().run_in_executor(self._workers, self._guarded, work)
 
     def _guarded(self, work: Callable[[], T]) -> T:
-        with _tantivy_errors(lambda problem: ToolError(_damaged(self.path, problem))):
+        with _index_errors(lambda problem: ToolError(_damaged(self.path, problem))):
             return work()
 
     def _search(self, query: str, count: int) -> list[Hit]:
@@ -412,7 +412,8 @@ class _Generation:
 
     def index(self, progress: Callable[[int], None]) -> int:
         """Bring the text index up to date with the pages. Returns how many were new or changed."""
-        index = tantivy.Index(_schema(), path=str(self._text))
+        schema = _schema()
+        index = tantivy.Index(schema, path=str(self._text))
         index.register_tokenizer("words", _STEMMED)
         writer = index.writer(WRITER_BYTES, num_threads=1)  # one thread: the same pages make the same index
         changed = 0
@@ -420,7 +421,8 @@ class _Generation:
             digest = blake2b(f"{title}\0{text}".encode(), digest_size=16).digest()
             if digest != known:
                 if known is not None:
-                    writer.delete_documents_by_term("id", id)
+                    # By query: delete_documents_by_term takes the id for a signed number and finds nothing.
+                    writer.delete_documents_by_query(tantivy.Query.term_query(schema, "id", id))
                 writer.add_document(_document(id, title, text))
                 self._store.execute("INSERT OR REPLACE INTO indexed VALUES (?, ?)", (id, digest))
                 changed += 1
@@ -516,11 +518,15 @@ def _open_generation(path: Path, meta: _Meta) -> tuple[sqlite3.Connection, tanti
             raise BadInput(_damaged(path, f"{meta.folder}/{name} is missing"))
         if file.stat().st_size != size:
             raise BadInput(_damaged(path, f"{meta.folder}/{name} has {file.stat().st_size} bytes instead of {size}"))
-    with _tantivy_errors(lambda problem: BadInput(_damaged(path, problem))):
+    with _index_errors(lambda problem: BadInput(_damaged(path, problem))):
         index = _opened(folder / "text")
         uri = (folder / "pages.sqlite").absolute().as_uri()
         store = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, check_same_thread=False)
-        store.execute("SELECT url, title, text FROM pages LIMIT 1").fetchone()
+        try:
+            store.execute("SELECT url, title, text FROM pages LIMIT 1").fetchone()
+        except sqlite3.Error:
+            store.close()
+            raise
     return store, index
 
 
@@ -583,14 +589,14 @@ def _writing(out: Path) -> Iterator[None]:
         )
 
     try:
-        with _tantivy_errors(refused):
+        with _index_errors(refused):
             yield
     except OSError as error:
         raise refused(error.strerror or str(error)) from error
 
 
 @contextlib.contextmanager
-def _tantivy_errors(as_error: Callable[[str], Exception]) -> Iterator[None]:
+def _index_errors(as_error: Callable[[str], Exception]) -> Iterator[None]:
     """What tantivy and sqlite raise, as the error that `as_error` makes of its first line."""
     try:
         yield

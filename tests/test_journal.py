@@ -1,0 +1,174 @@
+"""The journal: what is done is not done again, and a different request is a miss."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import QUESTION, MemorySource, Model, delegate, script, table, team
+from wideseek.budget import Budget, Limits
+from wideseek.errors import PolicyUnavailable, RunDirError
+from wideseek.journal import Journal
+from wideseek.policy.scripted import Expert
+from wideseek.records import Completion, Rollout, Task, Trajectory
+
+TASK = Task(question=QUESTION)
+
+
+def without_times(rollout: Rollout) -> Rollout:
+    rollout.seconds = 0
+    for run in rollout.trajectories:
+        run.seconds = 0
+        for turn in run.turns:
+            turn.seconds = 0
+    return rollout
+
+
+async def test_a_second_run_repeats_no_call_and_gives_the_same_rollout(tmp_path):
+    with Journal(tmp_path) as journal:
+        first = await team(Expert(), Expert(), journal=journal).solve(TASK)
+    source = MemorySource()
+
+    def unreachable(run: Trajectory) -> str:
+        raise AssertionError("a recorded call was made again")
+
+    offline = Model(unreachable, name="expert")
+    with Journal(tmp_path) as journal:
+        again = await team(offline, offline, source=source, journal=journal).solve(TASK)
+    assert source.calls == []
+    assert without_times(again) == without_times(first)
+
+
+async def test_a_run_goes_on_after_the_last_recorded_call(tmp_path):
+    def fails_late(run: Trajectory) -> str:
+        if run.prompt == "b":
+            raise PolicyUnavailable("killed here")
+        return f"report on {run.prompt}"
+
+    lead = Model(script(delegate("a", "b"), table("| A | 1 |")))
+    with Journal(tmp_path) as journal:
+        await team(lead, Model(fails_late), journal=journal).solve(TASK)
+    sub = Model(lambda run: f"report on {run.prompt}")
+    with Journal(tmp_path) as journal:
+        rollout = await team(lead, sub, journal=journal).solve(TASK)
+    assert sub.calls == 1
+    assert rollout.error is None
+
+
+async def test_another_question_at_the_same_place_is_a_miss(tmp_path):
+    model = Model(script("an answer"))
+    for question in ("one", "two", "one"):
+        with Journal(tmp_path) as journal:
+            await team(model, journal=journal).solve(Task(question=question))
+    assert model.calls == 2
+
+
+async def test_another_model_is_a_miss(tmp_path):
+    for name in ("small", "large", "small"):
+        with Journal(tmp_path) as journal:
+            model = Model(script("an answer"), name=name)
+            await team(model, journal=journal).solve(TASK)
+    assert model.calls == 0
+
+
+def test_a_torn_last_line_is_dropped_and_written_over(tmp_path):
+    with Journal(tmp_path) as journal:
+        journal.record("a", "1", Completion(text="whole"))
+        journal.record("b", "1", Completion(text="torn"))
+    file = tmp_path / "journal.jsonl"
+    file.write_bytes(file.read_bytes()[:-9])
+    with Journal(tmp_path) as journal:
+        assert journal.recall("b", "1", Completion) is None
+        journal.record("c", "1", Completion(text="after"))
+    with Journal(tmp_path) as journal:
+        assert journal.recall("a", "1", Completion).text == "whole"
+        assert journal.recall("c", "1", Completion).text == "after"
+    assert all(json.loads(line) for line in file.read_text().splitlines())
+
+
+def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path):
+    with Journal(tmp_path) as journal:
+        journal.record("a", "1", Completion(text="x"))
+        journal.record("b", "1", Completion(text="y"))
+    file = tmp_path / "journal.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(lines[0] + b"{oops}\n" + lines[2])
+    with pytest.raises(RunDirError, match=r"journal\.jsonl, line 2"):
+        Journal(tmp_path)
+    file.write_bytes(b"".join(lines))
+    with Journal(tmp_path) as journal:  # the failed opening holds no lock
+        assert journal.recall("b", "1", Completion).text == "y"
+
+
+def test_a_journal_of_a_newer_format_is_refused(tmp_path):
+    (tmp_path / "journal.jsonl").write_text('{"type":"journal","format":99}\n')
+    with pytest.raises(RunDirError, match="format 99.*upgrade"):
+        Journal(tmp_path)
+
+
+def test_two_runs_cannot_share_a_folder(tmp_path):
+    with Journal(tmp_path), pytest.raises(RunDirError, match="another run is using it"):
+        Journal(tmp_path)
+    with Journal(tmp_path):
+        pass
+
+
+def test_a_killed_run_frees_its_folder(tmp_path):
+    code = f"from wideseek.journal import Journal; import os; Journal(__import__('pathlib').Path({str(tmp_path)!r})); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code], check=False)
+    with Journal(tmp_path):
+        pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full to play a full disk")
+def test_a_full_disk_is_one_clear_error(tmp_path):
+    with Journal(tmp_path) as journal:
+        os.close(journal._file)
+        journal._file = os.open("/dev/full", os.O_WRONLY)
+        with pytest.raises(RunDirError, match=r"No space left on device.*--resume"):
+            journal.record("a", "1", Completion(text="x"))
+
+
+def test_a_folder_below_a_file_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunDirError, match="choose another --run-dir"):
+        Journal(tmp_path / "file" / "run")
+
+
+async def test_what_a_resumed_run_had_spent_counts(tmp_path):
+    with Journal(tmp_path) as journal:
+        crew = team(Expert(), Expert(), journal=journal)
+        await crew.solve(TASK)
+        spent = crew.budget.spent
+    with Journal(tmp_path) as journal:
+        assert journal.spent() == spent
+
+
+async def test_a_replay_says_the_same_budget_notices_whatever_the_clock(tmp_path):
+    model = Model(script([("search", {"query": "x"})], [("search", {"query": "y"})], "what I have"), tokens=450)
+    limits = Limits(tokens=1000)
+    with Journal(tmp_path) as journal:
+        first = await team(model, journal=journal, budget=Budget(limits)).solve(TASK, workflow="single")
+    calls = model.calls
+    with Journal(tmp_path) as journal:
+        budget = Budget(limits, spent=journal.spent())
+        again = await team(model, journal=journal, budget=budget).solve(TASK, workflow="single")
+    assert model.calls == calls
+    assert without_times(again) == without_times(first)
+
+
+async def test_a_larger_budget_goes_on_where_the_smaller_one_had_closed(tmp_path):
+    model = Model(script([("search", {"query": "x"})], [("search", {"query": "y"})], "answer"), tokens=450)
+    with Journal(tmp_path) as journal:
+        crew = team(model, journal=journal, budget=Budget(Limits(tokens=1000)))
+        assert (await crew.solve(TASK, workflow="single")).partial
+    with Journal(tmp_path) as journal:
+        budget = Budget(Limits(tokens=5000), spent=journal.spent())
+        rollout = await team(model, journal=journal, budget=budget).solve(TASK, workflow="single")
+    assert not rollout.partial
+    assert journal.recalled >= 3
