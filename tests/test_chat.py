@@ -430,6 +430,19 @@ async def test_cancelling_goes_straight_through_a_running_call():
         await policy.close()
 
 
+async def test_cancelling_goes_straight_through_a_later_try():
+    async with FaultyServer(faults=1.0, kinds=["500"], fault_attempts=1) as server:
+        policy = policy_for(server, backoff_s=0.2)
+        call = asyncio.ensure_future(policy.complete(ask(), ()))
+        await until(lambda: server.stats.faults)
+        server.latency_s = 60.0
+        await until(lambda: server.stats.requests == 2)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(call, 5)
+        await policy.close()
+
+
 async def test_cancelling_goes_straight_through_the_wait_between_tries():
     async with FaultyServer(faults=1.0, kinds=["429-retry-after"], retry_after="60") as server:
         policy = policy_for(server)
