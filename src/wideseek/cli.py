@@ -14,7 +14,7 @@ import click
 from wideseek.errors import BadInput, WideseekError
 
 if TYPE_CHECKING:
-    from wideseek.ask import Result, RunRequest
+    from wideseek.api import Result, RunRequest
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -95,7 +95,7 @@ def ask(
     A lead agent splits the question; subagents search and read in parallel; the lead writes the table. Ctrl-C ends it
     with what there is. Exit code: 0 complete, 1 failed, 2 bad input, 3 partial (a budget ended it), 130 interrupted.
     """
-    from wideseek.ask import EXIT_CODES, SHORT_NAMES
+    from wideseek.api import EXIT_CODES, SHORT_NAMES
     from wideseek.config import read_overrides
     from wideseek.export import check_output, write_result
 
@@ -122,7 +122,7 @@ def _request(
     given: dict[str, Any],
 ) -> RunRequest:
     """What to run: a new question, or what `resume` was asked, with the options given now on top."""
-    from wideseek.ask import load_request, make_request
+    from wideseek.api import load_request, make_request
     from wideseek.config import Config
 
     if question == "-":
@@ -150,7 +150,7 @@ def _run(request: RunRequest, folder: Path, *, quiet: bool) -> Result:
 
     from rich.console import Console
 
-    from wideseek.ask import Watch, answer, run
+    from wideseek.api import Watch, answer, run
     from wideseek.terminal import LiveTree, PlainLines
 
     console = Console(stderr=True)
@@ -256,7 +256,7 @@ def search(query: str, corpus: Path | None, count: int, as_json: bool) -> None:
 
     import msgspec
 
-    from wideseek.ask import open_source
+    from wideseek.api import open_source
 
     async def hits() -> list[Any]:
         source = open_source(corpus)
@@ -304,7 +304,7 @@ def show(run_dir: Path, agent: str | None) -> None:
     """Show the run in RUN_DIR: its agents, or what AGENT (a path such as lead/2.1) was told, said and read."""
     from rich.console import Console
 
-    from wideseek.ask import load_rollout
+    from wideseek.api import load_rollout
     from wideseek.terminal import show_agents, show_trajectory
 
     rollout = load_rollout(run_dir)

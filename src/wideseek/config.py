@@ -62,6 +62,7 @@ class ChatConfig(Section):
 
     timeout_s: float = Field(600.0, gt=0, description="seconds for one call")
     attempts: int = Field(10, ge=1, description="tries of one call before it counts as failed")
+    backoff_s: float = Field(0.5, gt=0, description="first wait between two tries; it doubles, up to 30 s")
     concurrency: int = Field(64, ge=1, description="calls in flight per model")
     tool_calls: Literal["native", "text"] = Field(
         "native", description="native: the server's tools field; text: <tool_call> in the text"

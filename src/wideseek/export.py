@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from wideseek.ask import Result
+from wideseek.api import Result
 from wideseek.errors import BadInput
 from wideseek.evidence import Evidence
 from wideseek.table import Table, write_xlsx

@@ -22,7 +22,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from wideseek.ask import Result, Watch
+from wideseek.api import Result, Watch
 from wideseek.export import sources_table, summary_line, with_sources
 from wideseek.records import Completion, Rollout, Trajectory
 

@@ -1,8 +1,8 @@
 """What ships with the package: the pocket world, a small closed world of real facts (docs/world.md).
 
-    world_pages()          the file of its pages, ready for `wideseek index`
-    world_tasks("test")    its tasks: "train", "dev", "test", or all of them in that order
-    world_manifest()       counts and SHA-256 of each file
+world_pages()          the file of its pages, ready for `wideseek index`
+world_tasks("test")    its tasks: "train", "dev", "test", or all of them in that order
+world_manifest()       counts and SHA-256 of each file
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@
     selected    the member that fulfils a test or is an   "Which of the lighthouses of Denmark has the greatest height?"
                 extreme, or a column of that member:      "What is the year of the one whose height is 30 m?"
 
-The grammar knows function words and how requests are put; it knows no list, no column and no value. A question is read in
-three cuts: the test ("whose COLUMN is VALUE") is taken out, then the columns ("with their A and B", "the A of each ..."),
-and what is left of the request is the list's noun phrase.
+The grammar knows function words and how requests are put; it knows no list, no column and no value. A question is
+read in three cuts: the test ("whose COLUMN is VALUE") is taken out, then the columns ("with their A and B", "the A
+of each ..."), and what is left of the request is the list's noun phrase.
 """
 
 from __future__ import annotations
@@ -47,8 +47,10 @@ class Filter:
 class Request:
     """What a question asks for.
 
-    `kind` is "wide" for a table of `phrase`'s members with `columns`, "deep" for one short answer. Deep: with `member`, its
-    `columns[0]`; else the member of `phrase` that `filter` or `extreme` (column, which end) picks out, or its `columns[0]`.
+    `kind` is "wide" for a table of `phrase`'s members with `columns`, "deep" for one short answer. Deep: with
+    `member`, its
+    `columns[0]`; else the member of `phrase` that `filter` or `extreme` (column, which end) picks out, or its
+    `columns[0]`.
     """
 
     kind: Literal["wide", "deep"]
@@ -77,14 +79,17 @@ def first_number(text: str) -> float | None:
 
 _SPACE = re.compile(r"\s+")
 _COLUMN_LIST = re.compile(
-    r"(?:[.;,(]\s*)?\b(?:(?:the |with |as |use |using )*(?:columns?|fields?|headers?|headings?)(?: names?)?(?: are| wanted| needed)?"
+    r"(?:[.;,(]\s*)?\b(?:(?:the |with |as |use |using )*(?:columns?|fields?|headers?|headings?)(?: names?)?(?: are"
+    r"| wanted| needed)?"
     r"(?: as follows)?(?:,? in this order)?)\s*:\s*(?P<columns>[^.?!;)]+)[.;)]?",
     re.I,
 )
 _SENTENCE_END = re.compile(r"(?<=[.?!])[\"')]*\s+(?=[^\W\d_a-z]|\d)")
 _COURTESY = re.compile(
-    r"^(?:hello|hi|hey|dear \w+|good (?:morning|afternoon|evening)|please|kindly|thanks|thank you|ok|okay|so|well|now|then|and)\b[\s,!]*"
-    r"|[\s,]*\b(?:please|thanks(?: a lot| in advance)?|thank you(?: very much)?|cheers|if you can|as collected here|in (?:one|a) table"
+    r"^(?:hello|hi|hey|dear \w+|good (?:morning|afternoon|evening)|please|kindly|thanks|thank you|ok|okay|so|well"
+    r"|now|then|and)\b[\s,!]*"
+    r"|[\s,]*\b(?:please|thanks(?: a lot| in advance)?|thank you(?: very much)?|cheers|if you can|as collected here"
+    r"|in (?:one|a) table"
     r"|as (?:one|a) table|for (?:me|us))\s*[.!?]*$",
     re.I,
 )
@@ -120,26 +125,35 @@ def _without_courtesy(sentence: str) -> str:
 
 # --------------------------------------------------------------------------------------------------------------- cuts
 
-_END = r"(?=\s*(?:$|[;:?!]|,(?!\d{3})|\.(?:\s|$)|\s(?:have$|with (?:the|their)|and (?:give|show|list|tell|state|add|what)|along with|together with)\b))"
+_END = (
+    r"(?=\s*(?:$|[;:?!]|,(?!\d{3})|\.(?:\s|$)"
+    r"|\s(?:have$|with (?:the|their)|and (?:give|show|list|tell|state|add|what)|along with|together with)\b))"
+)
 _ABOVE = (
-    r"(?:(?:is|are|was|were|lies|comes|of|falls) )?(?:above|over|more than|greater than|higher than|larger than|bigger than|after"
+    r"(?:(?:is|are|was|were|lies|comes|of|falls) )?(?:above|over|more than|greater than|higher than|larger than"
+    r"|bigger than|after"
     r"|later than|in excess of)|exceeds"
 )
 _BELOW = (
-    r"(?:(?:is|are|was|were|lies|comes|of|falls) )?(?:below|under|less than|fewer than|lower than|smaller than|before|earlier than)"
+    r"(?:(?:is|are|was|were|lies|comes|of|falls) )?"
+    r"(?:below|under|less than|fewer than|lower than|smaller than|before|earlier than)"
 )
 _RELATIVE = (
     r"(?:(?:but )?(?:(?:only|just) (?:for |of )?)?(?:those|the ones|ones|members|entries|rows) )?"
-    r"(?:whose|where (?:the|their|its)|for which (?:the|their|its)|(?:with|having|that has|that have|which have|which has) an?)"
+    r"(?:whose|where (?:the|their|its)|for which (?:the|their|its)|(?:with|having|that has|that have|which have"
+    r"|which has) an?)"
 )
 _TEST = re.compile(
     rf"[\s,(]*(?:\b(?:but )?(?:only|just|limited to|restricted to|keeping|keep) )?\b{_RELATIVE} (?P<column>[^,;:?]+?) "
-    rf"(?:(?P<above>{_ABOVE})|(?P<below>{_BELOW})|(?:is|are|was|were|equals|reads|of|says)(?: (?:exactly|given as|equal to))?)"
+    rf"(?:(?P<above>{_ABOVE})|(?P<below>{_BELOW})|(?:is|are|was|were|equals|reads|of|says)(?: (?:exactly|given as"
+    rf"|equal to))?)"
     rf" (?P<value>.+?)\)?{_END}",
     re.I,
 )
 _MORE_THAN = re.compile(
-    rf"[\s,]*\bwith (?:(?P<above>more|over)|(?P<below>fewer|less))(?: than)? (?P<value>[\d.,]*\d) (?P<column>[a-z][a-z -]*?){_END}", re.I
+    rf"[\s,]*\bwith (?:(?P<above>more|over)|(?P<below>fewer"
+    rf"|less))(?: than)? (?P<value>[\d.,]*\d) (?P<column>[a-z][a-z -]*?){_END}",
+    re.I,
 )
 _AS_ITS = re.compile(
     r"\b(?:has|have|had) (?P<value>.+?) (?:as|for|under) (?:its|their|the|his|her) (?P<column>[^,;:?]+?)"
@@ -150,11 +164,13 @@ _HIGH = r"highest|largest|greatest|biggest|latest|most recent|top|maximum"
 _LOW = r"lowest|smallest|least|earliest|oldest|minimum"
 _EXTREME = re.compile(
     rf"[\s,]*(?:\b(?:has|have|with|having|shows?|reach(?:es)?|that has) (?:the|its)|\bwhose) "
-    rf"(?:(?P<high>{_HIGH})|(?P<low>{_LOW})) (?P<column>(?:(?! (?:is|are) )[^,;:?])+?)(?: of (?:all|them all|any))?(?=$|[,;:?]|\.(?:\s|$)| have$| and (?:tell|give|what|state)\b)",
+    rf"(?:(?P<high>{_HIGH})|(?P<low>{_LOW})) (?P<column>(?:(?! (?:is|are) )[^,;:?])+?)(?: of (?:all|them all"
+    rf"|any))?(?=$|[,;:?]|\.(?:\s|$)| have$| (?:among|of|out of) the\b| and (?:tell|give|what|state)\b)",
     re.I,
 )
 _EXTREME_IS = re.compile(
-    rf"[\s,]*\bwhose (?P<column>[^,;:?]+?) (?:is|was|are) the (?:(?P<high>{_HIGH})|(?P<low>{_LOW}))(?: of (?:all|them all))?"
+    rf"[\s,]*\bwhose (?P<column>[^,;:?]+?) (?:is|was|are) the (?:(?P<high>{_HIGH})|(?P<low>{_LOW}))(?: of (?:all"
+    rf"|them all))?"
     r"(?=$|[,;:?]|\.(?:\s|$)| have$| and (?:tell|give|what|state)\b)",
     re.I,
 )
@@ -181,30 +197,37 @@ def _cut_extreme(text: str) -> tuple[str, tuple[str, Extreme] | None]:
 
 _POSSESSIVE = r"(?:the|their|its|his|her|both|each one's|every one's)"
 _WITH_COLUMNS = re.compile(
-    rf"[\s,;:]*\b(?:(?:along|together|complete) with|with|including|stating|showing|giving|plus|next to|as well as|alongside|add)"
+    rf"[\s,;:]*\b(?:(?:along|together|complete) with|with|including|stating|showing|giving|plus|next to|as well as"
+    rf"|alongside|add)"
     rf"(?: (?:also|both))?(?: (?P<determiner>{_POSSESSIVE}))?(?: respective)? (?P<columns>.+)$",
     re.I,
 )
-_AND_COLUMNS = re.compile(rf"[\s,;:]*\band(?: also)? (?:their|its|the)(?: respective)? (?P<columns>.+)$", re.I)
+_AND_COLUMNS = re.compile(r"[\s,;:]*\band(?: also)? (?:their|its|the)(?: respective)? (?P<columns>.+)$", re.I)
+_COLON_COLUMNS = re.compile(r"\s*[:;] (?P<columns>[^:;]+)$")
 _COLUMNS_OF_EACH = re.compile(
     r"^(?P<columns>(?:(?!\bof\b|\bfor\b).)+?) (?:of|for|belongs? to|do|does|have been given for) "
     r"(?P<quantifier>(?:each|every one|every|all|any)(?: one)?(?: of)?(?: the)?) (?P<phrase>.+)$",
     re.I,
 )
 _FOR_EACH = re.compile(
-    r"^(?:for|of|over|across|going through|take) (?:each|every one|every|all)(?: one)?(?: of)?(?: the)? (?P<phrase>[^,;:]+?)"
+    r"^(?:for|of|over|across|going through|take) (?:each|every one|every"
+    r"|all)(?: one)?(?: of)?(?: the)? (?P<phrase>[^,;:]+?)"
     r"(?:[,;:]| -) *(?P<rest>.+)$",
     re.I,
 )
 _ASKING = re.compile(
-    r"^(?:and |then |also |please |could you |can you |would you |i (?:also )?(?:need|want|would like)(?: to know| to see)?|i'd like(?: to know)?"
+    r"^(?:and |then |also |please |could you |can you |would you |i (?:also )?(?:need|want|would like)(?: to know"
+    r"| to see)?|i'd like(?: to know)?"
     r"|what (?:is|are|was|were)|which|give|tell|show|add|include|put|write down|say|look up|find|me|us|down|for each"
-    r"|(?:state|list|note|name|report)(?= (?:the|their|its|his|her|me|us|for|both|down)\b)|of each|its|the|their|his|both|in|as|columns?|what|there)\b[\s,:]*",
+    r"|(?:state|list|note|name|report)(?= (?:the|their|its|his|her|me|us|for|both|down)\b)|of each|its|the|their|his"
+    r"|both|in|as|columns?|what|there)\b[\s,:]*",
     re.I,
 )
 _TRAILING = re.compile(
-    r"[\s,]*\b(?:(?:of|for) (?:each|every|all)(?: one)?(?: of them| of these| entry| member| row)?|for them(?: all)?|each|respectively|too|as well|next to it"
-    r"|(?:is|are|was|were) (?:given|stated|listed|recorded|it|they)|it has|they have|do they have|does it have|beside it|if known)$",
+    r"[\s,]*\b(?:(?:of|for) (?:each|every|all)(?: one)?(?: of them| of these| entry| member| row)?|for them(?: all)?"
+    r"|each|respectively|too|as well|next to it"
+    r"|(?:is|are|was|were) (?:given|stated|listed|recorded|it|they)|it has|they have|do they have|does it have"
+    r"|beside it|if known)$",
     re.I,
 )
 
@@ -233,27 +256,38 @@ def _without_asking(text: str) -> str:
     return text
 
 
-# ---------------------------------------------------------------------------------------------------------- wide readings
+# ---------------------------------------------------------------------------------------------------------- wide
+# readings
 
 _LEAD_IN = re.compile(
-    r"^(?:and |then |also |just |please |kindly |could you |can you |would you |will you |i am |i'm |we are |we're |i would |i'd |we would |we'd |i |we "
-    r"|need |want |like |love |looking for |after |trying to |to |have |get |see |know |give |show |list |name |find |collect |compile |gather |make "
-    r"|build |draw up |put together |set out |write down |write |prepare |assemble |tabulate |produce |create |fetch |look up |enumerate |identify "
-    r"|tell |help |go through |look through |search |bring |me |us |out |up |down |together |about |what are |which are |what |which |who are |who "
-    r"|here is |here are |there are |is there |are there |a |an |one |the |full |complete |entire |whole |single |short |small |table |list |overview "
+    r"^(?:and |then |also |just |please |kindly |could you |can you |would you |will you |i am |i'm |we are |we're "
+    r"|i would |i'd |we would |we'd |i |we "
+    r"|need |want |like |love |looking for |after |trying to |to |have |get |see |know |give |show |list |name "
+    r"|find |collect |compile |gather |make "
+    r"|build |draw up |put together |set out |write down |write |prepare |assemble |tabulate |produce |create "
+    r"|fetch |look up |enumerate |identify "
+    r"|tell |help |go through |look through |search |bring |me |us |out |up |down |together |about |what are "
+    r"|which are |what |which |who are |who "
+    r"|here is |here are |there are |is there |are there |a |an |one |the |full |complete |entire |whole |single "
+    r"|short |small |table |list |overview "
     r"|summary |catalogue |rundown |of |for |on |covering |all |every one |every |each |everything |available )",
     re.I,
 )
 _CONTEXT = re.compile(r"^(?:for|as part of|while) (?:a|an|my|our|some|work on) [^,]+, ", re.I)
 _REQUESTING = re.compile(
-    r"^(?:give|show|list|name|find|collect|compile|gather|make|build|draw|put|set|write|prepare|assemble|tabulate|produce|create|fetch|look|search"
-    r"|enumerate|identify|tell|go|bring|help|what|which|who|whose|for|of|among|from|out of|i need|i want|i also|i would like|i'd like|i am looking"
-    r"|i'm looking|we need|we want|we would like|we'd like|we are looking|could|can|would|will|all|every|each|take|consider|the|add|include|note|state"
+    r"^(?:give|show|list|name|find|collect|compile|gather|make|build|draw|put|set|write|prepare|assemble|tabulate"
+    r"|produce|create|fetch|look|search"
+    r"|enumerate|identify|tell|go|bring|help|what|which|who|whose|for|of|among|from|out of|i need|i want|i also"
+    r"|i would like|i'd like|i am looking"
+    r"|i'm looking|we need|we want|we would like|we'd like|we are looking|could|can|would|will|all|every|each|take"
+    r"|consider|the|add|include|note|state"
     r"|say|there is)\b",
     re.I,
 )
 _PHRASE_END = re.compile(
-    r"\s*(?:[,;:?!(]|\s-\s|\.(?:\s|$)|\b(?:and|with|are|is|was|were|can be|in (?:one|a) table|exist|you can find|(?:do )?you know)\b).*$", re.I
+    r"\s*(?:[,;:?!(]|\s-\s|\.(?:\s|$)|\b(?:and|with|are|is|was|were|can be|in (?:one|a) table|exist|you can find"
+    r"|(?:do )?you know)\b).*$",
+    re.I,
 )
 
 
@@ -279,6 +313,7 @@ _FOR_ALL = re.compile(r"\b(?:all|every|each|list|table|which|what are|name)\b", 
 
 def _phrase_and_columns(sentence: str) -> tuple[str, list[str]]:
     """What one sentence says of the list and of the columns."""
+    sentence = _THERE.sub(r"\1 \2", _ROW_IS.sub("", sentence))
     if match := _FOR_EACH.match(sentence):
         return _phrase(match["phrase"]), _columns(_without_asking(match["rest"]))
     if match := _COLUMNS_OF_EACH.match(sentence):
@@ -287,16 +322,22 @@ def _phrase_and_columns(sentence: str) -> tuple[str, list[str]]:
             return "" if _BACK.fullmatch(match["phrase"]) else _phrase(match["phrase"]), columns
     if match := _AND_ASK.match(sentence):
         return _phrase(match["phrase"]), _columns(_without_asking(match["rest"]))
-    for pattern in (_WITH_COLUMNS, _AND_COLUMNS):
+    for pattern in (_WITH_COLUMNS, _AND_COLUMNS, _COLON_COLUMNS):
         if match := pattern.search(sentence):
             return _phrase(sentence[: match.start()]), _columns(match["columns"])
     return _phrase(sentence), []
 
 
+_THERE = re.compile(
+    r"^((?:which|what) .+?) (?:are there|exist|can be found|do you know of) ((?:in|on|of|at|from) .+)$", re.I
+)
+_ROW_IS = re.compile(r"^(?:each|every|one) (?:row|line|entry) (?:is|stands for|holds|for|per) [^;,]+[;,]\s*", re.I)
 _BACK = re.compile(r"(?:one|ones|them|these|those|entry|member|row|item)\b.*", re.I)
 _A_LIST = re.compile(r"\b(?:list|table|overview|summary|names?|together|through|all|every|each)\b", re.I)
 _AND_ASK = re.compile(
-    r"^(?P<phrase>.+?)[,;:]? (?:and|then) (?P<rest>(?:what|which|give|state|tell|show|note|add|put|say|write|include|list)\b.+)$", re.I
+    r"^(?P<phrase>.+?)[,;:]? (?:and|then) (?P<rest>(?:what|which|give|state|tell|show|note|add|put|say|write|include"
+    r"|list)\b.+)$",
+    re.I,
 )
 
 
@@ -309,9 +350,13 @@ def _phrase(text: str) -> str:
     return _PHRASE_END.sub("", text).strip(" .,;:?!\"'")
 
 
-# ---------------------------------------------------------------------------------------------------------- deep readings
+# ---------------------------------------------------------------------------------------------------------- deep
+# readings
 
-_ONE = r"(?<!every )(?<!each )(?:the (?:only |single )?(?:one|member|entry)|which(?: one| single one| member| entry)?|one|who)"
+_ONE = (
+    r"(?<!every )(?<!each )"
+    r"(?:the (?:only |single )?(?:one|member|entry)|which(?: one| single one| member| entry)?|one|who)"
+)
 _ONE_OF = re.compile(rf"\b{_ONE} (?:of|among|from|out of)(?: all)?(?: the)? (?P<phrase>.+)$", re.I)
 _AMONG = re.compile(
     r"^(?:among|of|out of|from|within)(?: all)?(?: of)?(?: the)? (?P<phrase>[^,;:]+)[,;:] *(?P<rest>.+)$"
@@ -320,10 +365,15 @@ _AMONG = re.compile(
 )
 _PICK = re.compile(rf"\b{_ONE}\b", re.I)
 _BACK_REFERENCE = re.compile(
-    r"[\s,;:.]*\b(?:and )?(?:then )?(?:(?:what|which|tell|give|state|say|report|name)\b[^,;:.]*?)?\b(?:its|their|his|her) (?P<column>[^,;:?.]+)$",
+    r"[\s,;:.]*\b(?:and )?(?:then )?(?:(?:what|which|tell|give|state|say|report|name)\b[^,;:.]*?)?\b(?:its|their|his"
+    r"|her) (?P<column>[^,;:?.]+)$",
     re.I,
 )
-_ASKED = re.compile(r"^(?:.*\b(?:the|its)|.*\b(?:which|what)) (?P<column>[^,;:]+?)(?: (?:is|was|are|were) (?:recorded|given|listed|stated))?$", re.I)
+_ASKED = re.compile(
+    r"^(?:.*\b(?:the|its)|.*\b(?:which|what)) (?P<column>[^,;:]+?)(?: (?:is|was|are|were) (?:recorded|given|listed"
+    r"|stated))?$",
+    re.I,
+)
 _SEVERAL = re.compile(r"\b(?:those|the ones|(?:of|for) each|every one)\b", re.I)
 
 
@@ -336,14 +386,14 @@ def _selected(sentences: list[str]) -> Request | None:
     if not extreme and not test and (match := _AS_ITS.search(rest)):
         test = Filter(_column(match["column"]), "is", match["value"].strip(" \"'"))
         rest = f"{rest[: match.start()]}{rest[match.end() :]}"
-    if not extreme and not (test and test.op == "is") or _SEVERAL.search(rest):
+    if (not extreme and not (test and test.op == "is")) or _SEVERAL.search(rest):
         return None
     found = _picked(rest)
     return Request("deep", found[0], [found[1]] if found[1] else [], test, extreme) if found and found[0] else None
 
 
 def _picked(text: str) -> tuple[str, str] | None:
-    """The phrase and the asked column ("" for the member itself) of a text that picks one member; `None` if it does not."""
+    """The phrase and the asked column ("" for the member itself) of a text that picks one member, else `None`."""
     column = ""
     text = re.sub(r"\bhave$", "", text).strip()
     if match := _BACK_REFERENCE.search(text):
@@ -367,20 +417,24 @@ def _asked_column(text: str) -> str:
 
 _MANY = r"(?-i:each|every|all|any|both|EACH|EVERY|ALL)\b"
 _NAMED = (
-    rf"(?!{_MANY})(?P<member>(?:(?! with (?:the|their|its|an?)\b|,? (?:with|and|including) | and their\b| whose\b| where the\b| for which\b).)+)$"
+    rf"(?!{_MANY})(?P<member>(?:(?! with (?:the|their|its|an?)\b|,? (?:with|and|including) | and their\b"
+    r"| whose\b| where the\b| for which\b).)+)$"
 )
 _ATTRIBUTE = tuple(
     re.compile(pattern, re.I)
     for pattern in (
         rf"^(?:what|which) (?:is|was|are|were) the (?P<column>(?:(?! of | for ).)+?) (?:of|for) {_NAMED}",
         r"^(?:what|which) (?P<column>(?:(?! of | for ).)+?) (?:does|do|did) (?P<member>.+?) (?:have|show|carry)$",
-        rf"^(?:what|which) (?P<column>(?:(?! of | for ).)+?) (?:is|was|are|were) (?:recorded|given|listed|stated|known) for {_NAMED}",
+        rf"^(?:what|which) (?P<column>(?:(?! of | for ).)+?) (?:is|was|are|were) (?:recorded|given|listed|stated"
+        rf"|known) for {_NAMED}",
         rf"^(?:what|which) (?P<column>(?:(?! of | for ).)+?) (?:belongs to|goes with) {_NAMED}",
-        r"^(?:(?:i|we) (?:would|want|need|wish)(?: like)? to know|i'd like to know|(?:could|can|would) you (?:please )?(?:tell|give|find|show) (?:me|us)"
-        r"|tell me|give me|find(?: me)?|look up|say|state|i want|i need|show me) the (?P<column>(?:(?! of | for ).)+?) (?:of|for|(?:given|recorded|listed) for) "
-        + _NAMED,
+        r"^(?:(?:i|we) (?:would|want|need|wish)(?: like)? to know|i'd like to know|(?:could|can"
+        r"|would) you (?:please )?(?:tell|give|find|show) (?:me|us)"
+        r"|tell me|give me|find(?: me)?|look up|say|state|i want|i need|show me) the (?P<column>(?:(?! of "
+        r"| for ).)+?) (?:of|for|(?:given|recorded|listed) for) " + _NAMED,
         r"^(?:please )?(?:look up|for|take|about|consider|open|find|see) (?P<member>.+?)(?:[,:;]| and)(?: then)? "
-        r"(?:what (?:is|was|are)|which is|tell me|give(?: me)?|state|say|report|name|note) (?:its|his|her|their|the) (?P<column>[^,;:]+)$",
+        r"(?:what (?:is|was|are)|which is|tell me|give(?: me)?|state|say|report|name|note) (?:its|his|her|their"
+        r"|the) (?P<column>[^,;:]+)$",
     )
 )
 _APPOSITION = re.compile(r", (?:which is |who is )?(?:one of|among|from) (?:the )?(?P<phrase>[^,]+),?$", re.I)

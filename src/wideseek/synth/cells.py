@@ -1,9 +1,9 @@
 """Clean cells: what a table of the web says, as single-line text, headers as short column names, and their kind.
 
-    clean_text      undoes tokenisation (" ," "( x )"), footnote marks and coordinates
-    column_name     "Length (km)" -> ("length", "km"); "" where no short clean name is left
-    number_of       "1,234 m" -> 1234.0
-    column_kind     "number", "year", "date" or "text", over all values of a column
+clean_text      undoes tokenisation (" ," "( x )"), footnote marks and coordinates
+column_name     "Length (km)" -> ("length", "km"); "" where no short clean name is left
+number_of       "1,234 m" -> 1234.0
+column_kind     "number", "year", "date" or "text", over all values of a column
 """
 
 from __future__ import annotations
@@ -15,29 +15,88 @@ from typing import Literal
 
 ColumnKind = Literal["number", "year", "date", "text"]
 
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text, for sets of words that are easier to read as text."""
+    return frozenset(text.split())
+
+
 MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 MAX_CELL = 40
 
-_UNITS = {"km": "km", "m": "m", "ft": "ft", "ha": "ha", "mi": "mi", "acres": "acres", "kg": "kg", "lb": "lb", "mw": "MW"}
+_UNITS = {
+    "km": "km",
+    "m": "m",
+    "ft": "ft",
+    "ha": "ha",
+    "mi": "mi",
+    "acres": "acres",
+    "kg": "kg",
+    "lb": "lb",
+    "mw": "MW",
+}
 _UNITS |= {"km2": "km²", "km²": "km²", "metres": "m", "meters": "m", "feet": "ft", "miles": "mi", "sq mi": "sq mi"}
 _COORDINATES = re.compile(r"\d+°.*$")
 _FOOTNOTE = re.compile(r"\s*\[[^\]]*\]|[†‡§*^♦♠]+")
-_NUMBER = re.compile(r"[$€£¥]?-?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?: ?(?P<unit>%|[A-Za-z²]{1,6}))?")
+_NUMBER = re.compile(
+    r"[$€£¥]?-?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?: ?(?P<unit>%|[A-Za-z²]{1,6}))?"
+)
 _YEAR = re.compile(r"1[0-9]{3}|20[0-9]{2}")
 _DATE = re.compile(rf"(?:\d{{1,2}} (?:{MONTHS})|(?:{MONTHS}) \d{{1,2}},) \d{{4}}")
 _CLEAN_NAME = re.compile(r"[a-z][a-z-]*(?: [a-z-]+){0,2}")
 _BARE_OR_DATE = re.compile(rf"[\W\d]*|.*\b(?:{MONTHS}) \d.*|\d{{1,2}} (?:{MONTHS}).*")
-_EMPTY = {"", "-", "–", "—", "n/a", "na", "none", "unknown", "tba", "tbd", "tbc", "?", "nil", "various", "see below", "not known"}
+_EMPTY = {
+    "",
+    "-",
+    "–",
+    "—",
+    "n/a",
+    "na",
+    "none",
+    "unknown",
+    "tba",
+    "tbd",
+    "tbc",
+    "?",
+    "nil",
+    "various",
+    "see below",
+    "not known",
+}
 
 # Columns that carry no fact of the member, or that repeat its place in the list.
-_DROPPED = set(
-    "notes note ref refs reference references source sources comments comment remarks remark description image photo "
-    "photograph picture coordinates website link links details detail rank ranking number profile summary notability map "
-    "citation significance information info logo flag signature portrait url homepage id index order name names reason "
-    "explanation other".split()
-) | {"conf", "lang", "qual", "gap", "since", "elevated", "elevator", "qualified", "area size", "lvl", "s no", "official website", "number on map", "reg no", "in", "out"}
-_SHORTHAND = {"pos": "position", "no": "", "apps": "appearances", "pts": "points", "wkts": "wickets", "pop": "population"}
-_ALONE = set("to from with and of at by as year's whose is has in on".split())
+_DROPPED = word_set(
+    "notes note ref refs reference references source sources comments comment remarks remark description image "
+    "photo photograph picture coordinates website link links details detail rank ranking number profile summary "
+    "notability map citation significance information info logo flag signature portrait url homepage id index "
+    "order name names reason explanation other"
+) | {
+    "conf",
+    "lang",
+    "qual",
+    "gap",
+    "since",
+    "elevated",
+    "elevator",
+    "qualified",
+    "area size",
+    "lvl",
+    "s no",
+    "official website",
+    "number on map",
+    "reg no",
+    "in",
+    "out",
+}
+_SHORTHAND = {
+    "pos": "position",
+    "no": "",
+    "apps": "appearances",
+    "pts": "points",
+    "wkts": "wickets",
+    "pop": "population",
+}
+_ALONE = word_set("to from with and of at by as year's whose is has in on")
 
 
 def clean_text(text: str) -> str:
@@ -103,12 +162,13 @@ def column_name(header: str) -> tuple[str, str]:
 
 
 _PARTICIPLES = {
-    "opened": "opening", "closed": "closure", "established": "establishment", "founded": "foundation", "built": "construction",
-    "completed": "completion", "inducted": "induction", "released": "release", "appointed": "appointment", "joined": "entry",
-    "listed": "listing", "designated": "designation", "formed": "formation", "dissolved": "dissolution", "elected": "election",
-    "born": "birth", "died": "death", "created": "creation", "introduced": "introduction", "commissioned": "commission",
-    "discovered": "discovery", "launched": "launch", "constructed": "construction", "began operation": "start",
-    "first used": "first use", "first elected": "first election", "first flown": "first flight", "premiered": "premiere",
+    "opened": "opening", "closed": "closure", "established": "establishment", "founded": "foundation",
+    "built": "construction", "completed": "completion", "inducted": "induction", "released": "release",
+    "appointed": "appointment", "joined": "entry", "listed": "listing", "designated": "designation",
+    "formed": "formation", "dissolved": "dissolution", "elected": "election", "born": "birth", "died": "death",
+    "created": "creation", "introduced": "introduction", "commissioned": "commission", "discovered": "discovery",
+    "launched": "launch", "constructed": "construction", "began operation": "start", "first used": "first use",
+    "first elected": "first election", "first flown": "first flight", "premiered": "premiere",
 }  # fmt: skip
 
 
@@ -122,7 +182,11 @@ def noun_name(name: str, kind: ColumnKind) -> str:
 def number_of(text: str) -> float | None:
     """The number that a cell consists of, a currency sign or a short unit aside; `None` for anything else."""
     match = _NUMBER.fullmatch(text)
-    return float(match["digits"].replace(",", "")) * (-1 if "-" in text.partition(match["digits"])[0] else 1) if match else None
+    return (
+        float(match["digits"].replace(",", "")) * (-1 if "-" in text.partition(match["digits"])[0] else 1)
+        if match
+        else None
+    )
 
 
 def unit_of(text: str) -> str:

@@ -16,30 +16,42 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from wideseek.synth.cells import word_set
+
 MAX_PHRASE = 64
 
-_SMALL = set("of in on at from by for the a an to de la le du des del and to at under his her".split())
-_BANNED = re.compile(r"[,:;()\[\]{}\"“”|?!/&+=#%.]|\b(?:with|and|whose|where|that|which|who|or|their|listed|listings?|lists?|is|are|was|were)\b", re.I)
-_GENERIC = set(
-    "list table overview history results result current full complete summary the of in by all and main information "
-    "general data statistics selected details existing listings".split()
+_SMALL = word_set("of in on at from by for the a an to de la le du des del and to at under his her")
+_BANNED = re.compile(
+    r"[,:;()\[\]{}\"“”|?!/&+=#%.]|\b(?:with|and|whose|where|that|which|who|or|their|listed|listings?|lists?|is|are"
+    r"|was|were)\b",
+    re.I,
 )
-_IRREGULAR = {"people", "alumni", "men", "women", "species", "aircraft", "staff", "faculty", "medallists", "children", "stadia"}
-_NOT_PLURAL = {"series", "status", "news", "sports", "politics", "athletics", "gymnastics", "arts", "business", "press", "class"}
-_NOT_PLURAL |= {"statistics", "process", "congress", "chess", "tennis", "races", "honours", "honors", "awards", "achievements"}
-_NOT_PLURAL |= {"transfers", "records", "wins", "titles", "finals", "standings", "results", "rankings", "appearances", "listings"}
-_NOT_PLURAL |= {"nominations", "performances", "personnel", "kits", "locations", "statistics", "meetings", "winnings", "details"}
-_NOT_PLURAL |= {"changes", "debuts", "departures", "goals", "fixtures", "credits", "events", "submissions", "editions", "picks"}
-_NOT_PLURAL |= {"others", "summaries", "hat-tricks", "attendances", "by-elections", "fees", "gains", "losses", "programs", "projects"}
-_NOT_PLURAL |= {"accomplishments", "tries", "leaders", "competitions", "doubles", "mentions", "sales", "numbers", "scores", "figures"}
-_NOT_PLURAL |= {"seasons", "winless", "metres", "broadcasts", "facilities", "programmes", "areas", "us", "texas", "kansas", "paris", "james", "charles", "thomas", "wales", "netherlands", "arkansas", "illinois"}
-_NOT_PLURAL |= {"minas", "st", "cannabis", "physics", "mathematics", "economics", "mass", "bus", "campus", "pass", "less", "its"}
-_PREPOSITION = re.compile(r" (?:of|in|on|at|from|by|for|to|near|visited|broadcast|distributed|recorded|affected|owned|named) ")
+_GENERIC = word_set(
+    "list table overview history results result current full complete summary the of in by all and main "
+    "information general data statistics selected details existing listings"
+)
+_IRREGULAR = word_set("aircraft alumni children faculty medallists men people species stadia staff women")
+_NOT_PLURAL = word_set(
+    "accomplishments achievements appearances areas arkansas arts athletics attendances awards broadcasts bus "
+    "business by-elections campus cannabis changes charles chess class competitions congress credits debuts "
+    "departures details doubles economics editions events facilities fees figures finals fixtures gains goals "
+    "gymnastics hat-tricks honors honours illinois its james kansas kits leaders less listings locations losses "
+    "mass mathematics meetings mentions metres minas netherlands news nominations numbers others paris pass "
+    "performances personnel physics picks politics press process programmes programs projects races rankings "
+    "records results sales scores seasons series sports st standings statistics status submissions summaries "
+    "tennis texas thomas titles transfers tries us wales winless winnings wins"
+)
+_PREPOSITION = re.compile(
+    r" (?:of|in|on|at|from|by|for|to|near|visited|broadcast|distributed|recorded|affected|owned|named) "
+)
 _NAMED_THE = re.compile(
-    r"\b(?:Award|Prize|Medal|Trophy|Honour|Honor)\b|\b(?:Cup|League|Conference|Championship|Open|Division|Province|Games|Party|Hall of Fame"
+    r"\b(?:Award|Prize|Medal|Trophy|Honour|Honor)\b|\b(?:Cup|League|Conference|Championship|Open|Division|Province"
+    r"|Games|Party|Hall of Fame"
     r"|Association|Army|Navy|Air Force|Federation|Society|Open|Classic|Olympics|Grand Prix|Series|Tour)$"
 )
-_EVENT = re.compile(r"\b(?:Olympics|Games|Championships?|Cup|Open|Grand Prix|Paralympics|Universiade|Trophy|Masters|Classic)$")
+_EVENT = re.compile(
+    r"\b(?:Olympics|Games|Championships?|Cup|Open|Grand Prix|Paralympics|Universiade|Trophy|Masters|Classic)$"
+)
 
 _HEADS = {  # sections whose usual heading is not what a person would call the members
     "filmography": "films",
@@ -85,37 +97,73 @@ _HEADS = {  # sections whose usual heading is not what a person would call the m
     "designers": "designers",
 }
 _HEADERS = {  # name columns whose members have a usual word
-    "player": "players", "team": "teams", "club": "clubs", "driver": "drivers", "rider": "riders", "athlete": "athletes",
-    "gymnast": "gymnasts", "candidate": "candidates", "constructor": "constructors", "member": "members",
-    "school": "schools", "station": "stations", "church": "churches", "film": "films", "song": "songs",
-    "album": "albums", "stadium": "stadiums", "venue": "venues", "airport": "airports", "municipality": "municipalities",
-    "city": "cities", "town": "towns", "village": "villages", "island": "islands", "river": "rivers", "lake": "lakes",
-    "mountain": "mountains", "building": "buildings", "bridge": "bridges", "company": "companies",
-    "airline": "airlines", "ship": "ships", "aircraft": "aircraft", "university": "universities", "college": "colleges",
-    "institution": "institutions", "museum": "museums", "park": "parks", "judoka": "judoka", "swimmer": "swimmers",
-    "skater": "skaters", "celebrity": "celebrities", "contestant": "contestants", "actor": "actors", "senator": "senators",
-    "judge": "judges", "coach": "coaches", "manager": "managers", "captain": "captains", "artist": "artists",
-    "province": "provinces", "district": "districts", "region": "regions", "county": "counties", "parish": "parishes",
-    "state": "states", "township": "townships", "canton": "cantons", "commune": "communes", "peak": "peaks", "glacier": "glaciers",
+    "player": "players", "team": "teams", "club": "clubs", "driver": "drivers", "rider": "riders",
+    "athlete": "athletes", "gymnast": "gymnasts", "candidate": "candidates", "constructor": "constructors",
+    "member": "members", "school": "schools", "station": "stations", "church": "churches", "film": "films",
+    "song": "songs", "album": "albums", "stadium": "stadiums", "venue": "venues", "airport": "airports",
+    "municipality": "municipalities", "city": "cities", "town": "towns", "village": "villages", "island": "islands",
+    "river": "rivers", "lake": "lakes", "mountain": "mountains", "building": "buildings", "bridge": "bridges",
+    "company": "companies", "airline": "airlines", "ship": "ships", "aircraft": "aircraft",
+    "university": "universities", "college": "colleges", "institution": "institutions", "museum": "museums",
+    "park": "parks", "judoka": "judoka", "swimmer": "swimmers", "skater": "skaters", "celebrity": "celebrities",
+    "contestant": "contestants", "actor": "actors", "senator": "senators", "judge": "judges", "coach": "coaches",
+    "manager": "managers", "captain": "captains", "artist": "artists", "province": "provinces",
+    "district": "districts", "region": "regions", "county": "counties", "parish": "parishes", "state": "states",
+    "township": "townships", "canton": "cantons", "commune": "communes", "peak": "peaks", "glacier": "glaciers",
     "crater": "craters", "star": "stars", "planet": "planets", "language": "languages", "breed": "breeds",
     "castle": "castles", "monument": "monuments", "site": "sites", "hospital": "hospitals", "library": "libraries",
-    "newspaper": "newspapers", "magazine": "magazines", "channel": "channels", "program": "programs", "programme": "programmes",
-    "locomotive": "locomotives", "engine": "engines", "vessel": "vessels", "regiment": "regiments", "squadron": "squadrons",
-    "battle": "battles", "party": "parties", "minister": "ministers", "judoka name": "judoka", "wrestler": "wrestlers",
-    "boxer": "boxers", "cyclist": "cyclists", "gymnasts": "gymnasts", "conference": "conferences", "franchise": "franchises",
+    "newspaper": "newspapers", "magazine": "magazines", "channel": "channels", "program": "programs",
+    "programme": "programmes", "locomotive": "locomotives", "engine": "engines", "vessel": "vessels",
+    "regiment": "regiments", "squadron": "squadrons", "battle": "battles", "party": "parties",
+    "minister": "ministers", "judoka name": "judoka", "wrestler": "wrestlers", "boxer": "boxers",
+    "cyclist": "cyclists", "gymnasts": "gymnasts", "conference": "conferences", "franchise": "franchises",
     "roller coaster": "roller coasters", "book": "books", "novel": "novels", "play": "plays", "game": "games",
-    "winner": "winners", "recipient": "recipients", "nominee": "nominees", "honoree": "honorees", "champion": "champions",
-    "single": "singles", "episode": "episodes", "presenter": "presenters", "character": "characters", "act": "acts",
-    "tournament": "tournaments", "festival": "festivals", "dish": "dishes", "plant": "plants", "dam": "dams", "mine": "mines",
+    "winner": "winners", "recipient": "recipients", "nominee": "nominees", "honoree": "honorees",
+    "champion": "champions", "single": "singles", "episode": "episodes", "presenter": "presenters",
+    "character": "characters", "act": "acts", "tournament": "tournaments", "festival": "festivals",
+    "dish": "dishes", "plant": "plants", "dam": "dams", "mine": "mines",
 }  # fmt: skip
-_ADJECTIVES = set(
-    "former current active defunct closed operating operational proposed demolished planned historic major minor public "
-    "private hydroelectric thermal solar nuclear geothermal retired abandoned surviving completed domestic international".split()
+_ADJECTIVES = word_set(
+    "former current active defunct closed operating operational proposed demolished planned historic major minor "
+    "public private hydroelectric thermal solar nuclear geothermal retired abandoned surviving completed domestic "
+    "international"
 )
 _PLACE_KIND = re.compile(r"^[A-Z].* (?:County|Province|District|Region|Island|Prefecture|Parish|Borough|Shire|Valley)$")
-_ENTRANTS = {"men", "women", "ladies", "pairs", "trio", "mixed pair", "senior men", "senior ladies", "juniors", "men's", "women's"}
-_PLAIN_SECTIONS = {"results", "classification", "qualifying", "teams", "clubs", "race", "final", "table", "list", "schedule"}
-_PLAIN_SECTIONS |= {"overview", "participants", "members", "participating teams", "entries", "standings", "race results", "history"}
+_ENTRANTS = {
+    "men",
+    "women",
+    "ladies",
+    "pairs",
+    "trio",
+    "mixed pair",
+    "senior men",
+    "senior ladies",
+    "juniors",
+    "men's",
+    "women's",
+}
+_PLAIN_SECTIONS = {
+    "results",
+    "classification",
+    "qualifying",
+    "teams",
+    "clubs",
+    "race",
+    "final",
+    "table",
+    "list",
+    "schedule",
+}
+_PLAIN_SECTIONS |= {
+    "overview",
+    "participants",
+    "members",
+    "participating teams",
+    "entries",
+    "standings",
+    "race results",
+    "history",
+}
 
 
 class Casing:
@@ -179,7 +227,9 @@ def is_clean_phrase(phrase: str) -> bool:
 
 def is_plural(word: str) -> bool:
     word = word.lower().strip("'")
-    return word in _IRREGULAR or (len(word) > 3 and word.endswith("s") and not word.endswith("ss") and word not in _NOT_PLURAL)
+    return word in _IRREGULAR or (
+        len(word) > 3 and word.endswith("s") and not word.endswith("ss") and word not in _NOT_PLURAL
+    )
 
 
 def list_phrase(
@@ -211,22 +261,42 @@ def narrowed_phrase(phrase: str, column: str, value: str, people: bool, places: 
         return None
     if column == "nationality" and value not in places:
         return None
-    if value.isupper() and value not in _WITH_ARTICLE or len(value) < 3:
+    if (value.isupper() and value not in _WITH_ARTICLE) or len(value) < 3:
         return None
     if value in _WITH_ARTICLE:
         value = f"the {value}"
     return narrowed if is_clean_phrase(narrowed := f"{phrase} {joint.format(value=value)}") else None
 
 
-_WITH_ARTICLE = {"United States", "United Kingdom", "Netherlands", "Philippines", "Bahamas", "Czech Republic", "Soviet Union"}
-_WITH_ARTICLE |= {"Dominican Republic", "Maldives", "Gambia", "Seychelles", "Solomon Islands", "Marshall Islands", "USA", "UK"}
+_WITH_ARTICLE = {
+    "United States",
+    "United Kingdom",
+    "Netherlands",
+    "Philippines",
+    "Bahamas",
+    "Czech Republic",
+    "Soviet Union",
+}
+_WITH_ARTICLE |= {
+    "Dominican Republic",
+    "Maldives",
+    "Gambia",
+    "Seychelles",
+    "Solomon Islands",
+    "Marshall Islands",
+    "USA",
+    "UK",
+}
 _DATED = re.compile(r"\b\d{4}")
 _OF_PEOPLE = {"state", "county", "province", "party", "political party"}
 _FIELDS = {"sport", "discipline", "conference", "league", "division"}
 _JOINTS = (
     ({"party", "political party"}, "of the {value} party"),
     ({"country", "nation", "nationality"}, "from {value}"),
-    ({"college", "school", "high school", "alma mater", "university", "club", "team", "recruited from"}, "from {value}"),
+    (
+        {"college", "school", "high school", "alma mater", "university", "club", "team", "recruited from"},
+        "from {value}",
+    ),
     ({"city", "town", "county", "state", "province", "region", "district", "borough", "municipality"}, "in {value}"),
     ({"governorate", "prefecture", "department", "island", "suburb", "lga", "location", "neighborhood"}, "in {value}"),
     ({"city or town", "parish", "area", "locality", "townland", "community", "continent", "canton"}, "in {value}"),
@@ -235,7 +305,10 @@ _JOINTS = (
     ({"album"}, "from {value}"),
     ({"network", "channel", "label", "record label", "line", "river"}, "on {value}"),
     ({"platform", "language", "system"}, "in {value}"),
-    ({"manufacturer", "developer", "publisher", "architect", "sculptor", "artist", "director", "author", "operator"}, "by {value}"),
+    (
+        {"manufacturer", "developer", "publisher", "architect", "sculptor", "artist", "director", "author", "operator"},
+        "by {value}",
+    ),
     ({"constructor", "make"}, "for {value}"),
 )
 
@@ -266,8 +339,9 @@ def head_stems(phrase: str) -> set[str]:
 
 def is_people_header(header: str) -> bool:
     return header.lower() in {
-        "player", "driver", "rider", "athlete", "gymnast", "candidate", "member", "swimmer", "skater", "senator", "judge",
-        "coach", "manager", "captain", "actor", "celebrity", "contestant", "wrestler", "boxer", "representative", "inductee",
+        "player", "driver", "rider", "athlete", "gymnast", "candidate", "member", "swimmer", "skater", "senator",
+        "judge", "coach", "manager", "captain", "actor", "celebrity", "contestant", "wrestler", "boxer",
+        "representative", "inductee",
     }  # fmt: skip
 
 
@@ -384,7 +458,7 @@ def _phrase_of_article(
 
 
 def _takes_article(subject: str, title: str, intro: str) -> bool:
-    """Whether running text says "the" before the title: the article's own intro shows it; a year or ordinal needs it."""
+    """Whether running text says "the" before the title: its own intro shows it; a year or ordinal needs it."""
     if " at the " in title or " in the " in title:
         return False
     if re.match(r"\d{4}|\d+(?:st|nd|rd|th)\b", subject) or re.match(r"\w* ?(?:season|series) \d", subject):
@@ -405,4 +479,6 @@ def _stem(word: str) -> str:
     word = word.removesuffix("'s").removesuffix("'")
     if word.endswith(("ches", "shes", "sses", "xes")):
         return word[:-2]
-    return word[:-3] + "y" if word.endswith("ies") and len(word) > 4 else word.removesuffix("s") if len(word) > 3 else word
+    return (
+        word[:-3] + "y" if word.endswith("ies") and len(word) > 4 else word.removesuffix("s") if len(word) > 3 else word
+    )

@@ -6,9 +6,9 @@
     which      the member with a value, or with the highest / lowest one    deep, 2 hops
     of_which   a column of that member                                      deep, 3 hops
 
-`tasks_of(lists)` asks more of the lists of train than of those of dev and test. Everything is seeded by what is asked, so
-that a list's questions do not depend on the other lists. What can be misread is not asked: a value or a name with
-punctuation inside, an extreme that two members share.
+`tasks_of(lists)` asks more of the lists of train than of those of dev and test. Everything is seeded by what is
+asked, so that a list's questions do not depend on the other lists. What can be misread is not asked: a value or a
+name with punctuation inside, an extreme that two members share.
 """
 
 from __future__ import annotations
@@ -107,8 +107,16 @@ OF_WHICH = (
 )
 
 IS = ("whose {column} {be} {value}", "where the {column} {be} {value}", "for which the {column} {be} {value}")
-ABOVE = ("whose {column} {be} above {value}", "whose {column} {be} more than {value}", "whose {column} {be} over {value}")
-BELOW = ("whose {column} {be} below {value}", "whose {column} {be} less than {value}", "where the {column} {be} under {value}")
+ABOVE = (
+    "whose {column} {be} above {value}",
+    "whose {column} {be} more than {value}",
+    "whose {column} {be} over {value}",
+)
+BELOW = (
+    "whose {column} {be} below {value}",
+    "whose {column} {be} less than {value}",
+    "where the {column} {be} under {value}",
+)
 AFTER = ("whose {column} {be} after {value}", "whose {column} {be} later than {value}")
 BEFORE = ("whose {column} {be} before {value}", "whose {column} {be} earlier than {value}")
 HIGHEST = ("with the highest {column}", "with the largest {column}", "whose {column} {be} the highest")
@@ -157,7 +165,9 @@ def tasks_of(lists: Sequence[WorldList], seed: int) -> list[Task]:
         if one.split == "distractor":
             continue
         for task in [*wide_tasks(one, seed), *deep_tasks(one, seed)]:
-            if task.question in asked or any(members[answer.casefold()] > 1 for answer in task.answer or () if len(answer) > 1):
+            if task.question in asked or any(
+                members[answer.casefold()] > 1 for answer in task.answer or () if len(answer) > 1
+            ):
                 continue
             asked.add(task.question)
             numbers[task.kind or ""] += 1
@@ -179,12 +189,21 @@ def wide_tasks(one: WorldList, seed: int) -> Iterator[Task]:
 
 
 def _wide(
-    one: WorldList, kept: Sequence[Member], test: dict[str, Any], templates: Sequence[str], form: str, words: str, seed: object
+    one: WorldList,
+    kept: Sequence[Member],
+    test: dict[str, Any],
+    templates: Sequence[str],
+    form: str,
+    words: str,
+    seed: object,
 ) -> Task:
     columns = _asked_columns(one, (form, seed), without=test.get("column", ""))
     at = seeded("template", form, one.phrase, seed) % len(templates)
     question = templates[at].format(
-        phrase=one.phrase, test=words, columns=_enumerated([c.name for c in columns]), are=_be(columns[0].name) if len(columns) == 1 else "are"
+        phrase=one.phrase,
+        test=words,
+        columns=_enumerated([c.name for c in columns]),
+        are=_be(columns[0].name) if len(columns) == 1 else "are",
     )
     required = ["name", *(column.name for column in columns)]
     places = [one.columns.index(column) for column in columns]
@@ -223,7 +242,9 @@ def _filters(one: WorldList) -> Iterator[tuple[str, dict[str, Any], list[Member]
         for value in dict.fromkeys(values):
             kept = [m for m, other in zip(one.members, values, strict=True) if other.casefold() == value.casefold()]
             if 2 <= len(kept) < len(values) and column.kind in ("text", "year") and is_askable(value):
-                words = _choose(IS, one.phrase, column.name, value).format(column=column.name, value=value, be=_be(column.name))
+                words = _choose(IS, one.phrase, column.name, value).format(
+                    column=column.name, value=value, be=_be(column.name)
+                )
                 yield words, {"column": column.name, "op": "is", "value": value}, kept
         if column.kind in ("number", "year"):
             yield from _comparisons(one, column, values)
@@ -242,7 +263,9 @@ def _comparisons(
         kept = [m for m, n in zip(one.members, numbers, strict=True) if (n > bound if op == "above" else n < bound)]
         if 2 <= len(kept) < len(values):
             shown = f"{bound:.0f}" if column.kind == "year" else f"{bound:,.10g}{unit}"
-            words = _choose(ways_to_say, one.phrase, column.name).format(column=column.name, value=shown, be=_be(column.name))
+            words = _choose(ways_to_say, one.phrase, column.name).format(
+                column=column.name, value=shown, be=_be(column.name)
+            )
             yield words, {"column": column.name, "op": op, "value": shown}, kept
 
 
@@ -284,7 +307,14 @@ def _attribute_task(one: WorldList, seed: int) -> Task | None:
     question = ATTRIBUTE[at].format(column=column.name, be=_be(column.name), member=member.name, phrase=one.phrase)
     value = member.values[one.columns.index(column)]
     meta = {"hops": 1, "columns": [column.name], "member": member.name, "filter": None}
-    return _deep(one, question, value, [url_of(member.name)], {**_meta(one, "attribute", f"attribute-{at + 1:02d}"), **meta}, seed)
+    return _deep(
+        one,
+        question,
+        value,
+        [url_of(member.name)],
+        {**_meta(one, "attribute", f"attribute-{at + 1:02d}"), **meta},
+        seed,
+    )
 
 
 def _which_task(one: WorldList, seed: int) -> Task | None:
@@ -325,7 +355,9 @@ def _unique_values(one: WorldList) -> Iterator[Pick]:
         count = Counter(value.casefold() for value in values)
         for place, value in enumerate(values):
             if count[value.casefold()] == 1 and is_askable(value):
-                words = _choose(IS, one.phrase, column.name, value).format(column=column.name, value=value, be=_be(column.name))
+                words = _choose(IS, one.phrase, column.name, value).format(
+                    column=column.name, value=value, be=_be(column.name)
+                )
                 meta = {"filter": {"column": column.name, "op": "is", "value": value}}
                 yield Pick(words, f"{value} as its {column.name}", column.name, place, meta)
 
@@ -370,12 +402,14 @@ def accepted(answer: str) -> list[str]:
 def is_askable(text: str, longest: int = 30) -> bool:
     """Whether a value or name can stand in a question without being misread."""
     return len(text) <= longest and not re.search(
-        r"[,;:?!()\"/|&]|\.(?:\s|$)|'\s|(?:^|\s)(?:and|with|as|their|its|whose|is|the one|which|by|for|of the)(?:\s|$)", text, re.I
+        r"[,;:?!()\"/|&]|\.(?:\s|$)|'\s|(?:^|\s)(?:and|with|as|their|its|whose|is|the one|which|by|for|of the)(?:\s|$)",
+        text,
+        re.I,
     )
 
 
 def _be(column: str) -> str:
-    """"is", or "are" for a column in the plural."""
+    """ "is", or "are" for a column in the plural."""
     return "are" if re.search(r"[^sui]s$", column) else "is"
 
 
@@ -388,7 +422,9 @@ def _in_context(question: str, *key: object) -> str:
     draw = seeded("context", *key)
     if draw % 10 < 2:
         context = CONTEXT[draw // 10 % len(CONTEXT)]
-        return context + (question[0].lower() + question[1:] if context.endswith(", ") and question[:2] != "I " else question)
+        return context + (
+            question[0].lower() + question[1:] if context.endswith(", ") and question[:2] != "I " else question
+        )
     return question + THANKS[draw // 10 % len(THANKS)] if draw % 10 == 2 else question
 
 

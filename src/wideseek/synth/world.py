@@ -2,7 +2,8 @@
 
     TableSource   a table as it was found: title, section, header, rows
     WorldList     a clean list: its noun phrase, its columns, its members with one value per column
-    Page          one for the list (it names and numbers the members, nothing else), one for each member (`column: value`
+    Page          one for the list (it names and numbers the members, nothing else), one for each member (`column:
+    value`
                   lines), one for a topic that several lists share
 
     lists_of(sources)   -> list[WorldList]    cleaning, naming, splitting, and dropping what clashes
@@ -38,7 +39,15 @@ from wideseek.synth.cells import (
     number_of,
     squared,
 )
-from wideseek.synth.phrases import Casing, decade_phrase, head_stems, is_clean_phrase, is_people_header, list_phrase, narrowed_phrase
+from wideseek.synth.phrases import (
+    Casing,
+    decade_phrase,
+    head_stems,
+    is_clean_phrase,
+    is_people_header,
+    list_phrase,
+    narrowed_phrase,
+)
 
 HOST = "https://pocket.example"
 MAX_MEMBERS = 12
@@ -47,8 +56,33 @@ MAX_COLUMNS = 6
 USUAL_MEMBERS = 8
 USABLE_SHARE = 0.7
 
-_DATING = {"year", "released", "opened", "completed", "built", "founded", "established", "season", "inducted", "first flight"}
-_NAMING = {"player", "team", "club", "title", "athlete", "driver", "rider", "song", "film", "album", "artist", "member", "school"}
+_DATING = {
+    "year",
+    "released",
+    "opened",
+    "completed",
+    "built",
+    "founded",
+    "established",
+    "season",
+    "inducted",
+    "first flight",
+}
+_NAMING = {
+    "player",
+    "team",
+    "club",
+    "title",
+    "athlete",
+    "driver",
+    "rider",
+    "song",
+    "film",
+    "album",
+    "artist",
+    "member",
+    "school",
+}
 
 Split = Literal["train", "dev", "test", "distractor"]
 
@@ -111,7 +145,9 @@ class WorldList(msgspec.Struct, frozen=True, kw_only=True):
 
 def slug_of(title: str) -> str:
     """Letters of any script and digits, lower-case, words joined by "-"."""
-    kept = "".join(c if c.isalnum() or unicodedata.category(c).startswith("M") else " " for c in title.lower().replace("'", ""))
+    kept = "".join(
+        c if c.isalnum() or unicodedata.category(c).startswith("M") else " " for c in title.lower().replace("'", "")
+    )
     return "-".join(kept.split())
 
 
@@ -313,7 +349,7 @@ def _with_units(source: TableSource, rows: Sequence[Sequence[str]], position: in
 
 
 def _is_telling(values: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether a column says something of each member: not one value for all, not the name, not the place in the list."""
+    """Whether a column says something of each member: not one value for all, the name, or the place in the list."""
     if len({value.lower() for value in values}) == 1:
         return False
     if 3 * sum(value.lower() == name.lower() for value, name in zip(values, names, strict=True)) > len(names):
@@ -335,17 +371,41 @@ def _without_clashes(candidates: Iterable[WorldList]) -> Iterable[WorldList]:
 # ------------------------------------------------------------------------------------------------------------- domains
 
 _DOMAINS = (
-    ("screen and music", "film films television song songs album albums singles artist director role genre network label"),
-    ("sport", "team teams club clubs player players athlete championship olympics cup league driver drivers rider coach"),
+    (
+        "screen and music",
+        "film films television song songs album albums singles artist director role genre network label",
+    ),
+    (
+        "sport",
+        "team teams club clubs player players athlete championship olympics cup league driver drivers rider coach",
+    ),
     ("sport", "medalists season stadium draft roster gymnast sport horse tournament squad games football entrants"),
-    ("politics and people", "party senator election minister members alumni parliament incumbent congress judge recipients"),
+    (
+        "politics and people",
+        "party senator election minister members alumni parliament incumbent congress judge recipients",
+    ),
     ("politics and people", "politicians people inmates governors mayors office university"),
-    ("transport", "airport airports station stations airline line aircraft ship ships railway bridge roads road route car"),
-    ("science", "species crater craters element atomic mineral glacier star asteroid engine protein languages programming"),
-    ("culture and heritage", "church churches museum castle monuments historic heritage school schools library art listed"),
+    (
+        "transport",
+        "airport airports station stations airline line aircraft ship ships railway bridge roads road route car",
+    ),
+    (
+        "science",
+        "species crater craters element atomic mineral glacier star asteroid engine protein languages programming",
+    ),
+    (
+        "culture and heritage",
+        "church churches museum castle monuments historic heritage school schools library art listed",
+    ),
     ("culture and heritage", "college colleges universities buildings magazine newspaper book books dish dishes award"),
-    ("geography", "city cities county counties district districts province provinces population area region state town"),
-    ("geography", "mountains island islands river lakes municipality municipalities parish venues parks country location"),
+    (
+        "geography",
+        "city cities county counties district districts province provinces population area region state town",
+    ),
+    (
+        "geography",
+        "mountains island islands river lakes municipality municipalities parish venues parks country location",
+    ),
 )
 
 
@@ -431,7 +491,7 @@ def topic_pages(lists: Sequence[WorldList]) -> list[Page]:
     titles: defaultdict[str, list[str]] = defaultdict(list)
     for one in lists:
         titles[one.topic].append(one.title)
-    pages = {}
+    pages: dict[str, Page] = {}
     for topic, found in titles.items():
         if len(found) >= 2:
             sentence = _pick(_TOPIC_SENTENCES, topic).format(topic=topic, count=len(found), titles="; ".join(found))

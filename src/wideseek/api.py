@@ -172,12 +172,13 @@ def make_request(
         config = Config.merged(config.model_dump(exclude_defaults=True), overrides)
     else:
         config = Config.load(Path(config) if config else None, overrides)
+    question = question.encode("utf-8", "replace").decode().strip()  # a terminal may hand over broken characters
     _check_question(question, config)
     contract = Contract.of_model(schema) if schema else Contract.parse(columns, key) if columns else None
     if key and not columns and not schema:
         raise BadInput("key: needs columns: name the columns of the table, the key among them")
     return RunRequest(
-        question=question.strip(),
+        question=question,
         config=config.model_dump(mode="json", exclude_defaults=True),
         columns=contract.columns if contract else [],
         key=contract.key if contract else [],
@@ -196,7 +197,7 @@ SHORT_NAMES = {
 
 
 def _check_question(question: str, config: Config) -> None:
-    if not question.strip():
+    if not question:
         raise BadInput("the question is empty: ask for a list of things and the facts wanted of each")
     limit = 2 * config.lead.context_tokens  # about half of the context at four characters a token
     if len(question) > limit:
