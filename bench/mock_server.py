@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -73,7 +73,7 @@ def answer(request: bytes, turns: int) -> bytes:
 
 @cache
 def _search(turn: int) -> bytes:
-    return _completion(calls=[("search", {"query": f"item facts {turn}"})])
+    return _completion(calls=[("search", {"query": f"item facts {turn}"})], turn=turn)
 
 
 @cache
@@ -95,11 +95,15 @@ def _table(width: int) -> bytes:
     return _completion("\n".join(["```markdown", "| Item | Value |", "|---|---|", *rows, "```"]))
 
 
-def _completion(text: str | None = None, calls: list[tuple[str, dict[str, Any]]] | None = None) -> bytes:
+def _completion(text: str | None = None, calls: Sequence[tuple[str, dict[str, Any]]] = (), turn: int = 0) -> bytes:
     message: dict[str, Any] = {"role": "assistant", "content": text}
     if calls:
         message["tool_calls"] = [
-            {"id": f"call_{index}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+            {
+                "id": f"call_{turn}_{index}",  # never the same twice in a conversation: openai-agents checks
+                "type": "function",
+                "function": {"name": name, "arguments": json.dumps(arguments)},
+            }
             for index, (name, arguments) in enumerate(calls)
         ]
     return _http(

@@ -37,7 +37,7 @@ SCRIPTS = {  # one language for each script, so that no two lists can share a na
     "ko": "Korean", "ja": "Japanese",
 }  # fmt: skip
 LIST_LENGTHS = (5, 6, 7, 8)
-SPELT_GROUPS = 4
+SPELT_GROUPS = 5
 GROUPS = {  # the atomic numbers of a group of the periodic table (IUPAC numbering)
     "group 1": (3, 11, 19, 37, 55, 87), "group 2": (4, 12, 20, 38, 56, 88), "group 13": (5, 13, 31, 49, 81),
     "group 14": (6, 14, 32, 50, 82), "group 15": (7, 15, 33, 51, 83), "group 16": (8, 16, 34, 52, 84),

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from wideseek.policy.base import Sampling, ToolSchema
-
 from wideseek.records import Completion, Message, Page, ToolCall, Trajectory, Usage
 from wideseek.team import Team
 from wideseek.tools.base import Hit
@@ -54,7 +53,9 @@ class Model:
     label = ""
     sampling = Sampling()
 
-    def __init__(self, say: Callable[[Trajectory], Any], tokens: int = 0, seconds: float = 0.0, name: str = "model") -> None:
+    def __init__(
+        self, say: Callable[[Trajectory], Any], tokens: int = 0, seconds: float = 0.0, name: str = "model"
+    ) -> None:
         self._say, self._tokens, self._seconds, self.name = say, tokens, seconds, name
         self.calls = 0
 
@@ -104,5 +105,3 @@ def _policy(said: Any) -> Any:
     if hasattr(said, "complete"):
         return said
     return Model(said if callable(said) else script(said))
-
-

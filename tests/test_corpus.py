@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -98,6 +99,7 @@ async def test_no_more_hits_than_asked_for(corpus):
     assert len(await corpus.search("city capital country", 2)) == 2
     assert await corpus.search("city", 0) == []
     assert await corpus.search("city", -1) == []
+    assert len(await corpus.search("city", 10**18)) > 2
 
 
 @pytest.mark.parametrize("query", ["", "   ", "🎉🎉", '"(][}{:^~*?\\/!&|', "\ud83d", "\0"])
@@ -236,6 +238,14 @@ async def test_a_reader_goes_on_with_what_it_opened_while_the_index_grows(tmp_pa
     assert await found(corpus, "apples") == ["a"]
     assert await corpus.page("a") == Page("a", "A", "apples")
     assert len(corpus) == 1
+
+
+async def test_a_copied_index_opens_and_grows(tmp_path, folder):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.lock"))
+    assert len(Corpus.open(copy)) == len(PAGES)
+    assert Corpus.build([Page("n", "New", "new")], copy) == 1
+    assert len(Corpus.open(copy)) == len(PAGES) + 1
 
 
 async def test_an_index_without_pages_finds_nothing(tmp_path):

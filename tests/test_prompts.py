@@ -45,7 +45,9 @@ def test_wideseek_r1_has_the_tool_interface_that_the_released_model_was_trained_
         {"query": "a", "count": 2},
         {"query": "b"},
     ]
-    assert sub["access"].calls({"urls": [{"url": "u", "info_to_extract": "i"}]}) == [{"url": "u", "info_to_extract": "i"}]
+    assert sub["access"].calls({"urls": [{"url": "u", "info_to_extract": "i"}]}) == [
+        {"url": "u", "info_to_extract": "i"}
+    ]
     assert single["search"].calls({"query": "a", "count": 1}) == [{"query": "a", "count": 1}]
     assert single["access"].calls({"url": "u", "info_to_extract": "i"}) == [{"url": "u", "info_to_extract": "i"}]
     with pytest.raises(ToolError, match="'queries' is a required property"):

@@ -74,7 +74,9 @@ def careful_team(request: dict[str, Any]) -> dict[str, Any]:
         if turn == 0:
             return calls("call_subagent", subtasks=list(LIGHTHOUSES))
         rows = re.findall(r"\| \w+ \| \d+ m \|", told)
-        return {"content": f"{marked(request)}\n```markdown\n| name | height |\n|---|---|\n" + "\n".join(rows) + "\n```"}
+        return {
+            "content": f"{marked(request)}\n```markdown\n| name | height |\n|---|---|\n" + "\n".join(rows) + "\n```"
+        }
     name = next(name for name in LIGHTHOUSES if f"Subtask: {name}" in request["messages"][1]["content"])
     if turn == 0:
         return calls("search", query=name)
@@ -120,7 +122,9 @@ class Command:
         return json.loads(out)
 
 
-async def test_a_run_killed_at_ten_random_points_ends_with_the_same_table_and_repeats_no_completed_call(corpus, tmp_path):
+async def test_a_run_killed_at_ten_random_points_ends_with_the_same_table_and_repeats_no_completed_call(
+    corpus, tmp_path
+):
     async with FaultyServer(careful_team, latency_ms=40) as server:
         expected = await Command(server, corpus, tmp_path / "undisturbed").finish()
     assert [row[1] for row in expected["rows"]] == [facts[0] for facts in LIGHTHOUSES.values()]
@@ -159,10 +163,7 @@ async def test_a_finished_run_replays_offline(corpus, tmp_path):
 
 
 async def test_ctrl_c_ends_a_run_with_the_findings_so_far(corpus, tmp_path):
-    def slow_lead(request: dict[str, Any]) -> Any:
-        return careful_team(request)
-
-    async with FaultyServer(slow_lead, latency_ms=150) as server:
+    async with FaultyServer(careful_team, latency_ms=150) as server:
         command = Command(server, corpus, tmp_path / "run")
         process = await command.start()
         while len(completed(command.run_dir)) < 8:  # the lead's first turn and more than two turns of each subagent

@@ -179,7 +179,9 @@ async def test_an_agent_opens_only_urls_that_it_was_shown():
     source = MemorySource()
     invented = [("access", {"url": f"{HOST}/bovbjerg"})]
     found = [("search", {"query": "lighthouses of Denmark"})]
-    rollout = await team(script(invented, invented, found, invented, "done"), source=source).solve(TASK, workflow="single")
+    rollout = await team(script(invented, invented, found, invented, "done"), source=source).solve(
+        TASK, workflow="single"
+    )
     told = replies(rollout.lead)
     assert "was not opened" in told[0]
     assert "was not opened" in told[1]  # being refused does not show it

@@ -22,7 +22,7 @@ from wideseek.answer import boxed, final_table, findings_table
 from wideseek.budget import Budget, Limits
 from wideseek.config import Config
 from wideseek.contract import Contract
-from wideseek.errors import BadInput, RunDirError
+from wideseek.errors import BadInput, PolicyUnavailable, RunDirError
 from wideseek.evidence import EvidenceTable, supported_share, trace
 from wideseek.journal import Journal
 from wideseek.policy.base import Policy, Sampling
@@ -242,7 +242,7 @@ async def answer(
     config = Config.model_validate(request.config)
     with Journal(folder) as journal:
         if folder:
-            _write(folder / "run.json", request)
+            _claim(folder, request)
         budget = Budget(Limits(**config.budget.model_dump()), spent=journal.spent())
         async with open_team(config, journal, budget) as team:
             task = _task(request, config, team.profile)
@@ -252,12 +252,26 @@ async def answer(
                 observe=lambda rollout: watch(Watch(rollout, budget, dict(team.policies))) if watch else None,
             )
             label = "; ".join(sorted({p.label for p in team.policies.values() if p.label}))
+        if rollout.stop == "error" and not rollout.lead.turns:
+            raise PolicyUnavailable(rollout.error)
         result = _result(request, rollout, budget, schema)
         result.seconds, result.label, result.run_dir = time.monotonic() - started, label, folder
         if folder:
             _write(folder / "rollout.json", rollout)
             _write(folder / "result.json", result.as_json())
     return result
+
+
+def _claim(folder: Path, request: RunRequest) -> None:
+    """Make the folder this request's: a run is resumed with the question and columns that it began with."""
+    if (folder / "run.json").exists():
+        before = load_request(folder)
+        if (before.question, before.columns, before.key) != (request.question, request.columns, request.key):
+            raise RunDirError(
+                f"{folder}: was asked something else ({before.question[:60]!r}, columns {before.columns}): "
+                "choose another --run-dir"
+            )
+    _write(folder / "run.json", request)
 
 
 def _task(request: RunRequest, config: Config, profile: Profile) -> Task:

@@ -132,14 +132,10 @@ def _request(
             raise BadInput('a question is missing: wideseek ask "..." (or --resume FOLDER)')
         return make_request(question, columns=columns, key=key, config=Config.load(config, given))
     before = load_request(resume)
-    if question is not None and question.strip() != before.question:
-        raise BadInput(
-            f"{resume}: was asked something else ({before.question[:60]!r}): leave the question out, or --run-dir"
-        )
     if columns or key or config:
         raise BadInput(f"{resume}: a resumed run keeps its columns, key and config: leave those options out")
     merged = Config.merged(before.config, given)
-    return make_request(before.question, columns=before.columns or None, key=before.key or None, config=merged)
+    return make_request(question or before.question, columns=before.columns, key=before.key, config=merged)
 
 
 def _run(request: RunRequest, folder: Path, *, quiet: bool) -> Result:

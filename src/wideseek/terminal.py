@@ -28,6 +28,7 @@ from wideseek.records import Completion, Rollout, Trajectory
 
 _MARKS = {None: ("…", "yellow"), "answer": ("✓", "green"), "error": ("✗", "red")}
 _OTHER_STOP = ("■", "magenta")
+OVERLONG = 30  # characters of a word that may be broken over lines
 
 
 class LiveTree:
@@ -202,12 +203,13 @@ def _styled(value: str, status: str) -> Text:
 
 
 def _columns_fit(result: Result, width: int) -> bool:
-    """Whether every column gets at least its header, or twelve characters, and no cell needs more than six lines."""
+    """Whether no word has to be broken (but overlong ones), and a row takes six lines at most."""
     table, _ = with_sources(result)
     room = width - 3 * len(table.columns) - 1
-    least = sum(min(12, max(len(column), 4)) for column in table.columns)
-    longest = [max([len(column), *(len(row[i]) for row in table.rows)]) for i, column in enumerate(table.columns)]
-    return room >= least and sum(longest) <= 6 * room
+    columns = [[name, *cells] for name, *cells in zip(table.columns, *table.rows, strict=True)]
+    longest_words = [max(len(word) for cell in column for word in cell.split() or [""]) for column in columns]
+    longest_cells = [max(map(len, column)) for column in columns]
+    return sum(min(OVERLONG, length) + 1 for length in longest_words) <= room and sum(longest_cells) <= 6 * room
 
 
 def _totals(watch: Watch, runs: list[Trajectory]) -> str:

@@ -21,12 +21,14 @@ from typing import Any
 from urllib.parse import unquote
 
 import msgspec
+from rapidfuzz import fuzz
 
 from wideseek.policy.base import Sampling, ToolSchema
 from wideseek.policy.grammar import Request, first_number, parse_question
 from wideseek.records import Completion, Message, ToolCall, Trajectory, Usage
 from wideseek.table import Table
 
+NEARLY = 88  # of 100: how alike a list's name and a person's words for it have to be
 LABEL = "scripted expert, no language model"
 Words = str | list[ToolCall]
 """What a script says in a turn: an answer, or calls."""
@@ -321,7 +323,8 @@ class _Reader:
 def _report(subtask: _Subtask, url: str, text: str) -> str:
     """What a page says for a subtask; empty where it is another page."""
     if not subtask.columns:
-        return "\n".join(f"#{number} {name}" for number, name in _LISTED.findall(text))
+        members = _LISTED.findall(text) if _is_called_like(url, subtask.name) else []
+        return "\n".join(f"#{number} {name}" for number, name in members)
     facts = _facts(text)
     if not _is_called(url, subtask.name) or not facts:
         return ""
@@ -337,6 +340,14 @@ def _is_called(url: str, name: str) -> bool:
     """Whether the last part of a url is the slug of a name (numbers that tell equal slugs apart do not count)."""
     slug = _slug(unquote(url).rpartition("/")[2])
     return slug == _slug(name) or re.sub(r"-\d+$", "", slug) == _slug(name)
+
+
+def _is_called_like(url: str, phrase: str) -> bool:
+    """Whether a url names a list as a person may have put it: nearly the same words, and the same numbers."""
+    slug, wanted = _slug(unquote(url).rpartition("/")[2]), _slug(phrase)
+    if re.findall(r"\d+", slug) != re.findall(r"\d+", wanted):
+        return _is_called(url, phrase)
+    return fuzz.token_sort_ratio(slug.replace("-", " "), wanted.replace("-", " ")) >= NEARLY
 
 
 def _slug(text: str) -> str:
@@ -367,7 +378,7 @@ class _Alone:
         if request.member:
             members = {1: request.member}
         else:
-            lists = [_LISTED.findall(text) for text in pages.values()]
+            lists = [_LISTED.findall(text) for url, text in pages.items() if _is_called_like(url, request.phrase)]
             members = {int(number): name for number, name in next((found for found in lists if found), [])}
         facts = {}
         for number, name in members.items():

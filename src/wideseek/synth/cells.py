@@ -126,7 +126,7 @@ def is_usable_name(text: str) -> bool:
     if not is_usable_cell(text) or _BARE_OR_DATE.fullmatch(text) or "/" in text or "," in text or '"' in text:
         return False
     letters = [c for c in text if c.isalpha()]
-    if len(letters) < 3 and all(c.isascii() for c in letters):
+    if not letters or (len(letters) <= 2 and text.isupper() and text.isascii()):
         return False
     return text[0].isalpha() and not re.search(r"\(\d+\)|\(.*\(|^\d+\W*(\(.*\))?$|[?!.] ", text)
 

@@ -52,6 +52,7 @@ FORMAT = 1
 EXACT_TITLE = 3.0  # tuned on wikitables tasks_train, like COMMON
 COMMON = 0.3  # a word on more than this share of the pages is sought in titles only: it costs most and tells least
 COMMON_FROM = 1_000  # pages; below, every word is cheap
+MOST_HITS = 100  # of one search, however many a model asks for
 TIES = 20  # hits fetched beyond those asked for, so that equal scores are cut in the same order each time
 QUERY_CHARS, QUERY_WORDS = 10_000, 64  # what is read of a query
 SNIPPET_CHARS = 300
@@ -112,7 +113,8 @@ class Corpus:
     async def search(self, query: str, count: int) -> list[Hit]:
         """The best `count` pages for the words of `query`, best first; equal scores in the order the pages came in.
 
-        Any text is a valid query; one without words finds nothing. Raises `ToolError` where the index is damaged.
+        At most `MOST_HITS`. Any text is a valid query; one without words finds nothing. Raises `ToolError` where the
+        index is damaged.
         """
         return await self._run(lambda: self._search(query, count))
 
@@ -134,7 +136,7 @@ class Corpus:
             return work()
 
     def _search(self, query: str, count: int) -> list[Hit]:
-        words = _query_words(query)
+        words, count = _query_words(query), min(count, MOST_HITS)
         if not words or count < 1:
             return []
         telling = self._telling(words)
@@ -507,7 +509,7 @@ def _why_not_there(path: Path) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    return (path / "build.lock").exists()
+    return (path / "build.lock").exists() or (path / "meta.json").exists()
 
 
 def _open_generation(path: Path, meta: _Meta) -> tuple[sqlite3.Connection, tantivy.Index]:

@@ -1,0 +1,159 @@
+"""`wideseek.ask`: what a caller gets back, for good runs and bad ones."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+import wideseek
+from tests.faulty_server import FaultyServer, refusal
+from tests.helpers import QUESTION, lighthouse_pages
+from wideseek.errors import BadConfig, BadInput, PolicyError, RunDirError
+from wideseek.tools.corpus import Corpus
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus") / "index"
+    Corpus.build(lighthouse_pages(), folder)
+    return folder
+
+
+class Lighthouse(BaseModel):
+    name: str
+    height: str
+    year: int = Field(gt=1000)
+
+
+def test_a_question_becomes_a_table_with_evidence(corpus):
+    result = wideseek.ask(QUESTION, corpus=corpus)
+    assert result.status == "complete"
+    assert result.table.columns == ["name", "height", "year"]
+    assert result.rows[2] == {"name": "Dueodde", "height": "47 m", "year": "1962"}
+    assert result.supported == 1.0
+    assert result.evidence[2][1].quote == "height: 47 m"
+    assert result.rollout.width == 3
+    assert result.label == "scripted expert, no language model"
+    assert list(result.table.to_pandas()["year"]) == ["1877", "1843", "1962"]
+
+
+def test_a_pydantic_model_gives_typed_rows(corpus):
+    result = wideseek.ask("Which lighthouses of Denmark are there?", corpus=corpus, schema=Lighthouse)
+    assert [row.year for row in result.rows] == [1877, 1843, 1962]
+    assert isinstance(result.rows[0], Lighthouse)
+
+
+def test_named_columns_are_what_the_table_has(corpus):
+    result = wideseek.ask(
+        "Which lighthouses of Denmark are there?", corpus=corpus, columns="Name,Year,Keeper", key="Name"
+    )
+    assert result.table.columns == ["Name", "Year", "Keeper"]
+    assert result.table.rows[0][:2] == ["Bovbjerg", "1877"]
+    assert [cell.status for cell in result.evidence[0]] == ["supported", "supported", "empty"]
+
+
+async def test_asking_inside_a_running_loop(corpus):
+    results = await asyncio.gather(*(wideseek.ask_async(QUESTION, corpus=corpus) for _ in range(3)))
+    assert len({result.table.to_csv() for result in results}) == 1
+
+
+def test_a_question_outside_the_world_fails_with_a_message_that_helps(corpus):
+    result = wideseek.ask("List all moons of Jupiter with their mass.", corpus=corpus)
+    assert result.status == "failed"
+    assert "moons of Jupiter" in result.reason
+    assert "--model" in result.reason
+    assert result.table.rows == []
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"question": "   "}, "the question is empty"),
+        ({"question": "x" * 100_000}, "100,000 characters, at most 64,000"),
+        ({"model": "opnai/gpt"}, "did you mean openai/gpt"),
+        ({"model": "openai/gpt"}, "OPENAI_API_KEY"),
+        ({"width": 0}, "lead.max_calls: input should be greater than or equal to 1, not 0"),
+        ({"lead__max_tuns": 3}, "did you mean lead.max_turns"),
+        ({"columns": "A,B", "key": "C"}, "'C'"),
+        ({"key": "A"}, "needs columns"),
+        ({"corpus": "/nowhere"}, "/nowhere: no such folder"),
+        ({"prompts": "/nowhere"}, "neither a built-in profile"),
+        ({"config": "/nowhere.toml"}, "/nowhere.toml: cannot be read"),
+    ],
+)
+def test_bad_input_is_one_line_that_says_where_and_what_next(corpus, monkeypatch, options, problem):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(BadInput) as caught:
+        wideseek.ask(**{"question": QUESTION, "corpus": corpus, **options})
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_server_that_is_not_there_is_an_error_not_an_empty_table(corpus):
+    with pytest.raises(PolicyError, match="is the server running"):
+        await wideseek.ask_async(QUESTION, corpus=corpus, model="http://127.0.0.1:9/v1#m", chat__backoff_s=0.01)
+
+
+async def test_a_wrong_key_is_an_error_of_one_line(corpus):
+    async with FaultyServer(lambda request: refusal(401, "Incorrect API key provided")) as server:
+        with pytest.raises(PolicyError, match="WIDESEEK_API_KEY"):
+            await wideseek.ask_async(QUESTION, corpus=corpus, model=f"{server.url}#m")
+
+
+async def test_a_model_without_a_table_gives_the_findings_and_says_so(corpus):
+    def chatty(request: dict[str, Any]) -> dict[str, Any]:
+        return {"content": "I would rather not."}
+
+    async with FaultyServer(chatty) as server:
+        result = await wideseek.ask_async(QUESTION, corpus=corpus, model=f"{server.url}#m")
+    assert result.status == "failed"
+    assert result.reason == "I would rather not."
+    assert "no table" in result.notes[0]
+
+
+async def test_money_is_counted_and_ends_the_run(corpus):
+    def searching(request: dict[str, Any]) -> dict[str, Any]:
+        function = {"name": "search", "arguments": '{"query": "Denmark"}'}
+        call = {"id": "c", "type": "function", "function": function}
+        return {"content": None, "tool_calls": [call], "usage": {"prompt_tokens": 1000, "completion_tokens": 100}}
+
+    async with FaultyServer(searching) as server:
+        model = f"{server.url}#m"
+        prices = {model: {"prompt": 100.0, "completion": 1000.0}}  # 0.2 dollars a call
+        result = await wideseek.ask_async(
+            QUESTION, corpus=corpus, model=model, workflow="single", prices=prices, max_usd=1.0
+        )
+    assert result.status == "partial"
+    assert "US dollars" in result.reason
+    assert result.usage.usd == pytest.approx(1.0)
+    assert result.usage.calls == 5
+
+
+async def test_a_run_folder_resumes_and_belongs_to_one_question(corpus, tmp_path):
+    first = await wideseek.ask_async(QUESTION, corpus=corpus, run_dir=tmp_path)
+    again = await wideseek.ask_async(QUESTION, corpus=corpus, run_dir=tmp_path)
+    assert again.table == first.table
+    assert again.usage.calls == first.usage.calls
+    with pytest.raises(RunDirError, match="was asked something else"):
+        await wideseek.ask_async("Another question?", corpus=corpus, run_dir=tmp_path)
+
+
+def test_a_wrong_key_in_a_config_file_names_the_file_and_the_nearest_key(tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text("[budget]\ncals = 3\n")
+    with pytest.raises(BadConfig, match=r"own\.toml: budget\.cals: unknown; did you mean budget\.calls"):
+        wideseek.ask(QUESTION, config=file)
+
+
+def test_importing_wideseek_loads_nothing_heavy():
+    heavy = ["torch", "transformers", "pydantic", "aiohttp", "tantivy", "rich", "pandas", "openpyxl", "jsonschema"]
+    code = f"import sys, wideseek; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
