@@ -35,7 +35,8 @@ def findings_table(rollout: Rollout, columns: Sequence[str], key: Sequence[str])
     """What the agents have reported so far, as one table; possibly without rows, never an error.
 
     Tables in their reports are merged on `key` (`columns` and `key` may be empty: then the first report's). Where no
-    report holds a table, the rows are the reports themselves: one per subtask.
+    report holds a table, the rows are the reports themselves, one per subtask, unless the lead has said in words why
+    it gives no table.
     """
     reports = [(run.prompt, run.turns[-1].completion.text) for run in rollout.trajectories if run.turns]
     tables = [table for _, text in reports for table in find_tables(text)[-1:] if table.rows]
@@ -43,5 +44,5 @@ def findings_table(rollout: Rollout, columns: Sequence[str], key: Sequence[str])
         first, *rest = tables
         merged, _ = first.merge(rest, list(key) or first.columns[:1])
         return merged
-    said = [[prompt, text] for prompt, text in reports[1:] if text.strip()]
+    said = [[prompt, text] for prompt, text in reports[1:] if text.strip() and not rollout.answer]
     return Table(["subtask", "finding"], said) if said else Table(list(columns) or ["finding"], [])

@@ -1,8 +1,8 @@
 """The policy seam: whatever can say the next turn of an agent.
 
-A backend implements `complete` and nothing else. It gets the trajectory so far (the request is its messages, ending with
-`trajectory.pending`) and the *schemas* of the tools, never the tools. It keeps its own concurrency limit, because it owns
-the resource.
+A backend implements `complete` and nothing else. It gets the trajectory so far (the request is its messages, ending
+with `trajectory.pending`) and the *schemas* of the tools, never the tools. It keeps its own concurrency limit,
+because it owns the resource.
 """
 
 from __future__ import annotations
