@@ -115,7 +115,7 @@ async def test_a_model_without_a_table_gives_the_findings_and_says_so(corpus):
         result = await wideseek.ask_async(QUESTION, corpus=corpus, model=f"{server.url}#m")
     assert result.status == "failed"
     assert result.reason == "I would rather not."
-    assert "no table" in result.notes[0]
+    assert result.table.rows == []
 
 
 async def test_money_is_counted_and_ends_the_run(corpus):

@@ -286,8 +286,8 @@ def _task(request: RunRequest, config: Config, profile: Profile) -> Task:
 def _result(request: RunRequest, rollout: Rollout, budget: Budget, schema: type[pydantic.BaseModel] | None) -> Result:
     table = _answered_table(rollout)
     found = table is not None
-    notes = [] if found else ["The lead gave no table: these are the findings so far."]
     table = table if table is not None else findings_table(rollout, request.columns, request.key)
+    notes = ["The lead gave no table: these are the findings so far."] if table.rows and not found else []
     key = request.key or table.columns[:1]
     typed: list[Any] = []
     if request.contract:

@@ -162,9 +162,7 @@ class _Attempt:
             return await run_agent(run, role, self._policy(role.name), toolbox)
         except PolicyError as error:
             if error is self._refusal or (isinstance(error, PolicyRejected) and not self._has_answered(role.name)):
-                self._refusal = (
-                    self._refusal or error
-                )  # of a subagent's first request: it passes through the lead as well
+                self._refusal = self._refusal or error  # a subagent's passes through its lead as well
                 raise
             self.rollout.error = self.rollout.error or str(error)
             return run.end("error", str(error))

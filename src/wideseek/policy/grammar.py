@@ -298,7 +298,7 @@ def _wide(sentences: list[str], listed: list[str]) -> Request | None:
         rest, found = _cut_test(sentence)
         test = test or found
         if phrase:
-            said, named = "", _columns(_without_asking(rest)) if not found else []
+            said, named = "", _columns(_without_asking(_ROW_IS.sub("", rest))) if not found else []
         else:
             said, named = _phrase_and_columns(rest)
         phrase = phrase or said
@@ -355,7 +355,7 @@ def _phrase(text: str) -> str:
 
 _ONE = (
     r"(?<!every )(?<!each )"
-    r"(?:the (?:only |single )?(?:one|member|entry)|which(?: one| single one| member| entry)?|one|who)"
+    r"(?:the (?:only |single )?(?:one|member|entry|\w+(?= among\b))|which(?: one| single one| member| entry)?|one|who)"
 )
 _ONE_OF = re.compile(rf"\b{_ONE} (?:of|among|from|out of)(?: all)?(?: the)? (?P<phrase>.+)$", re.I)
 _AMONG = re.compile(

@@ -15,6 +15,7 @@ Its subtasks and reports have fixed forms, so that a small model can learn them:
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -153,16 +154,21 @@ class _Conversation:
         return "\n".join(message.text for message in self._replies)
 
     @property
+    def stuck(self) -> bool:
+        """Whether every call of the last turn failed: then asking again is pointless."""
+        return bool(self.pending) and all(message.error for message in self.pending)
+
+    @property
     def hurried(self) -> bool:
         return any(_ANSWER_NOW in message.text.lower() for message in self.pending)
 
     def exchanges(self, tool: ToolSchema) -> Iterator[tuple[str, str]]:
-        """(the value asked for, the reply) of every call of `tool`, in order; a failed call's reply is empty."""
-        replies = {message.call_id: message for message in self._replies}
+        """(the value asked for, the reply) of every call of `tool` that was run and did not fail, in order."""
+        replies = {message.call_id: message for message in self._replies if not message.error}
         for turn in self._trajectory.turns:
             for call in turn.completion.tool_calls:
-                if call.name == tool.name and (reply := replies.get(call.id)):
-                    yield _main_value(call.arguments), "" if reply.error else reply.text
+                if call.name == tool.name and call.id in replies:
+                    yield _main_value(call.arguments), replies[call.id].text
 
     def calls(self, tool: ToolSchema, values: list[str]) -> list[ToolCall]:
         arguments = _arguments(tool.parameters, values)
@@ -199,10 +205,10 @@ def _answer(request: Request, found: _Found) -> str:
         table = Table(["name", *request.columns], rows)
         return f"By the {LABEL}.\n\n```markdown\n{table.to_markdown().strip()}\n```"
     chosen = _extreme(request, found, numbers) if request.extreme else numbers[:1]
-    if not chosen:
+    name = found.members[chosen[0]] if chosen else ""
+    value = found.facts.get(chosen[0], {}).get(request.columns[0], "") if name and request.columns else name
+    if not value:
         return f"The {LABEL}, found nothing that fits the question."
-    name = found.members[chosen[0]]
-    value = found.facts[chosen[0]].get(request.columns[0], "") if request.columns else name
     return f"By the {LABEL}: {name}.\n\n\\boxed{{{value}}}"
 
 
@@ -309,7 +315,7 @@ class _Reader:
         if self.talk.turns == 0:
             return self.talk.calls(self.hands.search, [subtask.name])
         left = [url for url in self._hits(subtask) if url not in dict(pages)]
-        if not left or self.talk.hurried:
+        if not left or self.talk.hurried or self.talk.stuck:
             return f"none: the {LABEL}, found no page of {subtask.name}"
         return self.talk.calls(self.hands.access, left[:1])
 
@@ -317,7 +323,7 @@ class _Reader:
         """The urls found, those that are called like what is wanted first."""
         assert self.hands.search is not None
         urls = [url for _, reply in self.talk.exchanges(self.hands.search) for url in _URL.findall(reply)]
-        return sorted(dict.fromkeys(urls), key=lambda url: not _is_called(url, subtask.name))
+        return sorted(dict.fromkeys(urls), key=lambda url: -_likeness(url, subtask.name))
 
 
 def _report(subtask: _Subtask, url: str, text: str) -> str:
@@ -337,21 +343,32 @@ def _facts(text: str) -> dict[str, str]:
 
 
 def _is_called(url: str, name: str) -> bool:
-    """Whether the last part of a url is the slug of a name (numbers that tell equal slugs apart do not count)."""
-    slug = _slug(unquote(url).rpartition("/")[2])
-    return slug == _slug(name) or re.sub(r"-\d+$", "", slug) == _slug(name)
+    return _likeness(url, name) > 0
+
+
+def _likeness(url: str, name: str) -> int:
+    """2 where the last part of a url is the slug of `name`, 1 where a number follows that tells equal slugs apart."""
+    slug, wanted = _last_part(url), _letters(name)
+    return 2 if _letters(slug) == wanted else int(_letters(re.sub(r"-\d+$", "", slug)) == wanted)
 
 
 def _is_called_like(url: str, phrase: str) -> bool:
     """Whether a url names a list as a person may have put it: nearly the same words, and the same numbers."""
-    slug, wanted = _slug(unquote(url).rpartition("/")[2]), _slug(phrase)
-    if re.findall(r"\d+", slug) != re.findall(r"\d+", wanted):
-        return _is_called(url, phrase)
-    return fuzz.token_sort_ratio(slug.replace("-", " "), wanted.replace("-", " ")) >= NEARLY
+    if _is_called(url, phrase):
+        return True
+    words, wanted = (" ".join(re.findall(r"\w+", text.casefold())) for text in (_last_part(url), phrase))
+    same_numbers = re.findall(r"\d+", words) == re.findall(r"\d+", wanted)
+    return same_numbers and fuzz.token_sort_ratio(words, wanted) >= NEARLY
 
 
-def _slug(text: str) -> str:
-    return "-".join(re.findall(r"\w+", text.casefold()))
+def _last_part(url: str) -> str:
+    return unquote(url).rstrip("/").rpartition("/")[2]
+
+
+def _letters(text: str) -> str:
+    """Letters, their marks and digits alone: what is left of a name when it becomes part of a url."""
+    text = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(char for char in text if unicodedata.category(char)[0] in "LMN")
 
 
 class _Alone:
@@ -371,7 +388,7 @@ class _Alone:
         found = self._found(request, pages, columns)
         if not found.members:
             return self._look_up([request.phrase], searched, pages) or _not_found(request.phrase)
-        wanted = [found.members[n] for n in found.missing] if columns and not self.talk.hurried else []
+        wanted = [found.members[n] for n in found.missing] if columns else []
         return self._look_up(wanted, searched, pages) or _answer(request, found)
 
     def _found(self, request: Request, pages: dict[str, str], columns: list[str]) -> _Found:
@@ -382,8 +399,8 @@ class _Alone:
             members = {int(number): name for number, name in next((found for found in lists if found), [])}
         facts = {}
         for number, name in members.items():
-            for url, text in pages.items():
-                if _is_called(url, name) and (read := _facts(text)):
+            for url in sorted(pages, key=lambda url: _likeness(url, name)):  # the best likeness has the last word
+                if _is_called(url, name) and (read := _facts(pages[url])):
                     facts[number] = {column: read.get(column, "") for column in columns}
         return _Found(members, facts)
 
@@ -391,9 +408,11 @@ class _Alone:
         """The next calls for what is called `names`: read what was found, else search; none where all was tried."""
         assert self.hands.search is not None
         assert self.hands.access is not None
+        if self.talk.hurried or self.talk.stuck:
+            return []
         to_read = []
         for name in names:
-            urls = sorted(_URL.findall(searched.get(name, "")), key=lambda url: not _is_called(url, name))
+            urls = sorted(_URL.findall(searched.get(name, "")), key=lambda url: -_likeness(url, name))
             to_read += [url for url in urls if url not in pages][:1]
         if to_read:
             return self.talk.calls(self.hands.access, list(dict.fromkeys(to_read)))

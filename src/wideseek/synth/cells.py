@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 ColumnKind = Literal["number", "year", "date", "text"]
@@ -71,6 +72,7 @@ _DROPPED = word_set(
     "notability map citation significance information info logo flag signature portrait url homepage id index "
     "order name names reason explanation other"
 ) | {
+    "based",
     "conf",
     "lang",
     "qual",
@@ -99,6 +101,7 @@ _SHORTHAND = {
 _ALONE = word_set("to from with and of at by as year's whose is has in on")
 
 
+@lru_cache(200_000)
 def clean_text(text: str) -> str:
     """The cell as one line of plain text, without footnote marks and coordinates; tokenisation undone."""
     text = unicodedata.normalize("NFC", text).replace("\xa0", " ").replace("\u200b", "").replace("’", "'")
@@ -112,15 +115,17 @@ def clean_text(text: str) -> str:
     return text.strip(" ,;:").replace("()", "").strip()
 
 
+@lru_cache(200_000)
 def is_usable_cell(text: str) -> bool:
     """Whether a cleaned cell can be shown as a value."""
     if text.lower() in _EMPTY or len(text) > MAX_CELL:
         return False
-    if text.count("(") != text.count(")") or text.count('"') % 2 or " ' " in text or "''" in text:
+    if text.count("(") != text.count(")") or text.count('"') % 2 or re.search(r"(?:^|\s)'(?:\s|$)|''", text):
         return False
     return not re.search(r"^\(.*\)$|^[+] |[|\n\\<>{}\[\]_]|https?:|www\.| {2}|\s[.,;:)]|\( |#\d|°|′", text)
 
 
+@lru_cache(200_000)
 def is_usable_name(text: str) -> bool:
     """Whether a cleaned cell can be a member's name: words, not a bare number or date."""
     if not is_usable_cell(text) or _BARE_OR_DATE.fullmatch(text) or "/" in text or "," in text or '"' in text:
@@ -177,6 +182,12 @@ def noun_name(name: str, kind: ColumnKind) -> str:
     if name not in _PARTICIPLES:
         return name
     return f"{_PARTICIPLES[name]} {'year' if kind == 'year' else 'date'}"
+
+
+def has_lost_separators(values: Sequence[str]) -> bool:
+    """Whether "2.862" in this column is rather 2,862: every value that has a point has three digits behind it."""
+    pointed = [value for value in values if re.match(r"\d+\.\d", value)]
+    return bool(pointed) and all(re.match(r"\d{1,3}\.\d{3}(?!\d)", value) for value in pointed)
 
 
 def number_of(text: str) -> float | None:

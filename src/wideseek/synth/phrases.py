@@ -32,6 +32,7 @@ _GENERIC = word_set(
 )
 _IRREGULAR = word_set("aircraft alumni children faculty medallists men people species stadia staff women")
 _NOT_PLURAL = word_set(
+    "examples ties "
     "accomplishments achievements appearances areas arkansas arts athletics attendances awards broadcasts bus "
     "business by-elections campus cannabis changes charles chess class competitions congress credits debuts "
     "departures details doubles economics editions events facilities fees figures finals fixtures gains goals "
@@ -382,7 +383,9 @@ def _is_listing(title: str, subject: str, casing: Casing) -> bool:
     if title.startswith(("List of ", "Lists of ")):
         return True
     head = _PREPOSITION.split(subject, maxsplit=1)[0].split()
-    return bool(_PREPOSITION.search(subject)) and is_plural(head[-1]) and all(map(casing.is_common, head))
+    sentence_case = len(head) > 1 and all(word.islower() for word in head[1:])
+    common = sentence_case or all(map(casing.is_common, head))
+    return bool(_PREPOSITION.search(subject)) and is_plural(head[-1]) and common
 
 
 def _is_plural_heading(heading: str, casing: Casing) -> bool:
@@ -452,6 +455,8 @@ def _phrase_of_article(
         head = _HEADERS[header]
     if head == "clubs" and header == "team":
         head = "teams"
+    if re.match(r"[A-Z][a-z]+ [a-z]+ at the ", subject):
+        return f"{head} in {subject[0].lower()}{subject[1:]}"
     event = _EVENT.search(subject) and not re.search(r" at the ", subject)
     the = "the " if _takes_article(subject, title, intro) else ""
     return f"{head} {'at' if event else 'of'} {the}{subject}"

@@ -334,11 +334,14 @@ def _of_which_task(one: WorldList, seed: int) -> Task | None:
     pick = _pick(one, ("of which", seed))
     if not pick:
         return None
-    others = [column for column in one.columns if column.name != pick.column]
+    told = dict(zip(one.columns, one.members[pick.member].values, strict=True))
+    others = [c for c, value in told.items() if c.name != pick.column and value.casefold() not in pick.words.casefold()]
+    if not others:
+        return None
     column = others[seeded("other", seed, one.phrase) % len(others)]
     at = seeded("template", "of which", seed, one.phrase) % len(OF_WHICH)
     question = OF_WHICH[at].format(phrase=one.phrase, pick=pick.words, column=column.name, be=_be(column.name))
-    answer = one.members[pick.member].values[one.columns.index(column)]
+    answer = told[column]
     meta = {**_meta(one, "of_which", f"of-which-{at + 1:02d}"), "hops": 3, "columns": [column.name], **pick.meta}
     return _deep(one, question, answer, [one.url, *(url_of(m.name) for m in one.members)], meta, seed)
 
@@ -354,7 +357,8 @@ def _unique_values(one: WorldList) -> Iterator[Pick]:
         values = one.values(column.name)
         count = Counter(value.casefold() for value in values)
         for place, value in enumerate(values):
-            if count[value.casefold()] == 1 and is_askable(value):
+            gives_away = one.members[place].name.casefold() in value.casefold()
+            if count[value.casefold()] == 1 and is_askable(value) and not gives_away:
                 words = _choose(IS, one.phrase, column.name, value).format(
                     column=column.name, value=value, be=_be(column.name)
                 )

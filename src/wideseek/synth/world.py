@@ -22,6 +22,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -33,6 +34,7 @@ from wideseek.synth.cells import (
     clean_text,
     column_kind,
     column_name,
+    has_lost_separators,
     is_usable_cell,
     is_usable_name,
     noun_name,
@@ -143,6 +145,7 @@ class WorldList(msgspec.Struct, frozen=True, kw_only=True):
         return [member.values[at] for member in self.members]
 
 
+@lru_cache(200_000)
 def slug_of(title: str) -> str:
     """Letters of any script and digits, lower-case, words joined by "-"."""
     kept = "".join(
@@ -332,7 +335,7 @@ def _usable_columns(
     for position, text in enumerate(header):
         values = [row[position] for row in rows if is_usable_cell(row[position])]
         name = noun_name(column_name(text)[0], column_kind(values))
-        usable = len(values) >= USABLE_SHARE * len(rows)
+        usable = len(values) >= USABLE_SHARE * len(rows) and not has_lost_separators(values)
         if name and usable and position not in taken and not set(name.split()) & said and len(columns) < MAX_COLUMNS:
             columns[position] = name
             said = said | set(name.split())
