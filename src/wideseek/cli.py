@@ -194,10 +194,9 @@ def _print(result: Result, as_json: bool) -> None:
     from wideseek.terminal import show_result
 
     show_result(result, Console())
-    if result.status in ("partial", "interrupted", "failed"):
-        print(f"go on with: wideseek ask --resume {result.run_dir}", file=sys.stderr)
-    else:
-        print(f"run: {result.run_dir}", file=sys.stderr)
+    unfinished = result.status in ("partial", "interrupted") or result.rollout.error
+    hint = "go on with: wideseek ask --resume" if unfinished else "every agent's turns: wideseek show"
+    print(f"{hint} {result.run_dir}", file=sys.stderr)
 
 
 def _new_run_dir(question: str) -> Path:

@@ -124,8 +124,12 @@ class PlainLines:
 def show_result(result: Result, console: Console) -> None:
     """The table with a sources column, the pages behind the numbers, notes, and one line of what matters.
 
-    Where the terminal is too narrow for the columns, each row becomes a block of `column: value` lines.
+    Where the terminal is too narrow for the columns, each row becomes a block of `column: value` lines. A failure
+    without a row is told in its own words alone.
     """
+    if result.status == "failed" and not result.table.rows:
+        console.print(Text(result.reason), soft_wrap=not console.is_terminal)
+        return
     if console.is_terminal and _columns_fit(result, console.width):
         console.print(_grid(result))
     elif console.is_terminal:
@@ -219,7 +223,7 @@ def _totals(watch: Watch, runs: list[Trajectory]) -> str:
     spent, limits = watch.budget.spent, watch.budget.limits
     parts = [
         f"{watch.budget.seconds:.0f}" + (f" of {limits.seconds:.0f}" if limits.seconds else "") + " s",
-        f"{spent.calls}" + (f" of {limits.calls}" if limits.calls else "") + " model calls",
+        f"{spent.calls} of {limits.calls} model calls" if limits.calls else _counted(spent.calls, "model call"),
         f"{spent.tokens:,}" + (f" of {limits.tokens:,}" if limits.tokens else "") + " tokens",
     ]
     if spent.usd or limits.usd:
@@ -239,7 +243,7 @@ def _most_telling(runs: list[Trajectory], room: int) -> list[Trajectory]:
 
 
 def _doing(run: Trajectory) -> str:
-    turns = f"{len(run.turns)} turn{'' if len(run.turns) == 1 else 's'}"
+    turns = _counted(len(run.turns), "turn")
     return (
         f"turn {len(run.turns) + 1}" if run.stop is None else turns if run.stop == "answer" else f"{run.stop}, {turns}"
     )
@@ -251,13 +255,20 @@ def _events(run: Trajectory) -> Iterator[tuple[str, str]]:
     if run.parent is None:
         for number, turn in enumerate(run.turns, 1):
             if turn.completion.tool_calls:
-                yield f"turn {number}", f"{run.path}: turn {number}: {len(turn.completion.tool_calls)} tool call(s)"
+                yield (
+                    f"turn {number}",
+                    f"{run.path}: turn {number}: {_counted(len(turn.completion.tool_calls), 'call')}",
+                )
     if run.stop:
-        why = f": {run.error}" if run.error else ""
+        turns, why = _counted(len(run.turns), "turn"), f": {run.error}" if run.error else ""
         yield (
             "stop",
-            f"{run.path}: {run.stop} after {_doing(run)}, {run.usage.tokens:,} tokens, {run.seconds:.1f} s{why}",
+            f"{run.path}: {run.stop} after {turns}, {run.usage.tokens:,} tokens, {run.seconds:.1f} s{why}",
         )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _short(text: str, limit: int = 100) -> str:

@@ -1,12 +1,12 @@
 """A small English grammar of broad questions: which list, which columns, which filter.
 
-    "Give me all lighthouses of Denmark built after 1900 ..."   is beyond it; what it reads is
+    wide        the members of a list, with columns       "List the lighthouses of Denmark with their height and year."
+    wide        the members of a list, with columns       "List the lighthouses of Denmark with their height."
+    attribute   one column of a named thing               "What is the height of Dueodde?"
+    selected    the one that fulfils a test, or is the    "Which of the lighthouses of Denmark has the greatest height?"
+                highest or lowest, or its column          "What is the year of the one whose height is 30 m?"
 
-    wide        the members of a list, with columns:      "List the lighthouses of Denmark with their height and year."
-    filtered    only those members that fulfil a test:    "... whose height is above 30 m", "... built in" is not read
-    attribute   one column of a named thing:              "What is the height of Alpha?"
-    selected    the member that fulfils a test or is an   "Which of the lighthouses of Denmark has the greatest height?"
-                extreme, or a column of that member:      "What is the year of the one whose height is 30 m?"
+A test needs its column's name: "built after 1900" or "taller than 30 m" are beyond it.
 
 The grammar knows function words and how requests are put; it knows no list, no column and no value. A question is
 read in three cuts: the test ("whose COLUMN is VALUE") is taken out, then the columns ("with their A and B", "the A

@@ -1,0 +1,164 @@
+"""The command line, as processes of their own: what is printed where, and which exit code says what."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import LIGHTHOUSES, QUESTION, lighthouse_pages
+from wideseek.records import write_jsonl
+from wideseek.table import Table
+from wideseek.tools.corpus import Corpus
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus") / "index"
+    Corpus.build(lighthouse_pages(), folder)
+    return folder
+
+
+@pytest.fixture
+def wideseek(tmp_path: Path):
+    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        environ = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
+        environ |= {"XDG_STATE_HOME": str(tmp_path / "state"), "COLUMNS": "100"}
+        command = [sys.executable, "-m", "wideseek", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=environ, cwd=tmp_path, check=False, **options)
+
+    return run
+
+
+def test_the_table_goes_to_standard_output_and_progress_to_standard_error(wideseek, corpus):
+    done = wideseek("ask", QUESTION, "--corpus", corpus)
+    assert done.returncode == 0
+    table = Table.from_markdown(done.stdout)
+    assert [row[0] for row in table.rows] == list(LIGHTHOUSES)
+    assert "[3] https://pocket.example/dueodde" in done.stdout
+    assert "100% of the cells supported · scripted expert, no language model" in done.stdout
+    assert "lead/2.3: answer" in done.stderr
+
+
+def test_json_prints_one_object_and_nothing_else(wideseek, corpus):
+    done = wideseek("ask", QUESTION, "--corpus", corpus, "--json")
+    said = json.loads(done.stdout)
+    assert {"columns", "rows", "evidence", "usage", "stop", "run_dir"} <= said.keys()
+    assert said["rows"][0] == ["Bovbjerg", "26 m", "1877"]
+    assert said["stop"] == "answer"
+    assert done.stderr == ""
+
+
+def test_a_run_can_be_shown_agent_by_agent(wideseek, corpus, tmp_path):
+    wideseek("ask", QUESTION, "--corpus", corpus, "--run-dir", tmp_path / "run", "-q")
+    assert "lead/2.3" in wideseek("show", tmp_path / "run").stdout
+    turns = wideseek("show", tmp_path / "run", "lead/2.3").stdout
+    assert "height: 47 m" in turns
+    assert "→ access" in turns
+    unknown = wideseek("show", tmp_path / "run", "lead/9.9")
+    assert (unknown.returncode, "there are: lead, lead/1.1" in unknown.stderr) == (2, True)
+
+
+def test_the_single_agent_gives_the_same_table(wideseek, corpus):
+    single = wideseek("ask", QUESTION, "--corpus", corpus, "--workflow", "single", "--json")
+    assert [row[0] for row in json.loads(single.stdout)["rows"]] == list(LIGHTHOUSES)
+
+
+def test_a_budget_that_ends_the_run_gives_a_partial_table_and_exit_code_3(wideseek, corpus):
+    done = wideseek("ask", QUESTION, "--corpus", corpus, "--max-calls", "9")
+    assert done.returncode == 3
+    assert "PARTIAL (budget:" in done.stdout
+    assert "9 model calls" in done.stdout
+    assert "--resume" in done.stderr
+
+
+def test_a_question_that_cannot_be_answered_is_exit_code_1_with_the_reason(wideseek, corpus):
+    done = wideseek("ask", "What is the meaning of life?", "--corpus", corpus, "-q")
+    assert done.returncode == 1
+    assert "For other questions choose a language model" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["ask"], "a question is missing"),
+        (["ask", ""], "the question is empty"),
+        (["ask", "x", "--width", "0"], "'--width': 0 is not in the range"),
+        (["ask", "x", "--workflow", "pair"], "'pair' is not one of 'team', 'single'"),
+        (["ask", "x", "--model", "gpt"], "model 'gpt': unknown"),
+        (["ask", "x", "--model", "openai/gpt"], "set the environment variable OPENAI_API_KEY"),
+        (["ask", "x", "--model", "http://127.0.0.1:9/v1#m", "--set", "chat.backoff_s=0.01", "-q"], "is the server running"),
+        (["ask", "x", "--corpus", "nowhere"], "nowhere: no such folder"),
+        (["ask", "x", "--columns", "A,B", "--key", "C"], "key: 'C' is not among the columns"),
+        (["ask", "x", "--out", "nowhere/x.md"], "the folder nowhere does not exist"),
+        (["ask", "x", "--out", "x.pdf"], "known endings: .md, .csv, .json, .xlsx, .html"),
+        (["ask", "x", "--set", "sub.max_tuns=3"], "did you mean sub.max_turns?"),
+        (["ask", "x", "--set", "sub"], "write key=value"),
+        (["ask", "--resume", "nowhere"], "there is no run to resume"),
+        (["ask", "x", "--prompts", "nowhere"], "neither a built-in profile"),
+        (["ask", "x", "--prompt", "y"], "No such option '--prompt'"),
+        (["aks", "x"], "No such command 'aks'"),
+        (["tasks", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
+        (["tasks", "pocket", "--split", "tset"], "no task of split tset"),
+        (["index", "nowhere.jsonl", "--out", "x"], "'nowhere.jsonl' does not exist"),
+        (["show", "nowhere"], "there is no run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line_and_exit_code_2(wideseek, arguments, problem):
+    done = wideseek(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert problem in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_debug_shows_the_trace(wideseek):
+    done = wideseek("ask", "", "--debug")
+    assert "Traceback" in done.stderr
+
+
+def test_a_question_can_come_from_standard_input(wideseek, corpus):
+    done = wideseek("ask", "-", "--corpus", corpus, "--json", input=QUESTION)
+    assert len(json.loads(done.stdout)["rows"]) == 3
+
+
+def test_pages_become_an_index_that_can_be_searched_and_asked(wideseek, tmp_path):
+    write_jsonl(tmp_path / "pages.jsonl.gz", lighthouse_pages())
+    assert "4 pages" in wideseek("index", "pages.jsonl.gz", "--out", "own", "-q").stdout
+    hit = json.loads(wideseek("search", "Dueodde", "--corpus", "own", "-n", "1", "--json").stdout)
+    assert hit["url"] == "https://pocket.example/dueodde"
+    assert wideseek("ask", QUESTION, "--corpus", "own").returncode == 0
+
+
+def test_the_pocket_worlds_tasks_are_json_lines(wideseek):
+    lines = wideseek("tasks", "pocket", "--split", "test", "--limit", "5").stdout.splitlines()
+    assert len(lines) == 5
+    assert all(json.loads(line)["split"] == "test" for line in lines)
+
+
+def test_the_printed_configuration_is_a_valid_configuration_file(wideseek, corpus, tmp_path):
+    (tmp_path / "wideseek.toml").write_text(wideseek("config").stdout)
+    assert wideseek("ask", QUESTION, "--corpus", corpus, "--json").returncode == 0
+
+
+def test_help_answers_in_half_a_second():
+    command = [sys.executable, "-m", "wideseek", "--help"]
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.5
+
+
+def test_a_reader_that_goes_away_is_no_error(wideseek, corpus):
+    command = f"{sys.executable} -m wideseek tasks pocket | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.count("\n") == 1
+    assert "Traceback" not in done.stderr
