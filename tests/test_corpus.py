@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 
 from wideseek.errors import BadInput, ToolError
 from wideseek.records import Page, read_jsonl
-from wideseek.tools.corpus import SNIPPET_CHARS, Corpus, merged, snippet
+from wideseek.tools.corpus import Corpus
+from wideseek.tools.generation import merged
+from wideseek.tools.snippet import SNIPPET_CHARS, snippet
 
 PAGES = [
     Page("https://x/sao-paulo", "São Paulo", "The largest city of Brazil, on the Tietê."),

@@ -17,7 +17,11 @@ SEARCHES, PAGES = 10_000, 2_000  # results kept in memory
 
 
 class Cached:
-    """`source`, with its results kept for as long as this object lives. That there is no page is a result too."""
+    """`source`, with its results kept for as long as this object lives. That there is no page is a result too.
+
+    It belongs to one event loop: called from a second, it forgets what it knows and async-lru warns
+    (`AlruCacheLoopResetWarning`). So make one for each `asyncio.run`; a closed one answers no more.
+    """
 
     def __init__(self, source: Source, searches: int = SEARCHES, pages: int = PAGES) -> None:
         self._source = source
