@@ -30,10 +30,15 @@ SEED = 2
 HYBRIDQA_CUT = 20  # HybridQA keeps at most twenty rows of a table
 SPLITS = ("train", "dev", "test")
 
-# Phrases that no general rule keeps out: a heading that does not say what the rows are.
+# Phrases that no general rule keeps out: headings that do not say what the rows are, and lists of crimes and sanctions,
+# which a demonstration has no need of.
 EXCLUDED = {
     "Olympic games in Israel": "the rows are medalists",
     "builders of the Peter Witt streetcar": "the rows are cities",
+    "foreign terrorists of ADX Florence": "people's convictions",
+    "Palestinian suicide attacks of 2005": "attacks",
+    "doping cases in athletics under the letter C in Morocco": "people's sanctions",
+    "doping cases in athletics under the letter D in France": "people's sanctions",
 }
 
 ATTRIBUTION = """\

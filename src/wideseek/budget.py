@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import msgspec
 
@@ -90,16 +90,14 @@ class Budget:
         for waiting in self._waiting:
             waiting.reschedule(now)
 
-    @asynccontextmanager
-    async def call(self, *, lead: bool) -> AsyncIterator[None]:
+    def call(self, *, lead: bool) -> AbstractAsyncContextManager[None]:
         """Around one model call. Raises `BudgetEnded` if it may not start, or if time or the user cuts it off."""
         end = 1.0 if lead else 1 - self.limits.reserve / 2
         calls = self.limits.calls
         if self.share >= end or (calls is not None and self.spent.calls + 1 > calls * end):
             raise BudgetEnded(self.reason)
         self.spent = self.spent + Usage(calls=1)
-        async with self.guard(lead=lead):
-            yield
+        return self.guard(lead=lead)
 
     @asynccontextmanager
     async def guard(self, *, lead: bool) -> AsyncIterator[None]:

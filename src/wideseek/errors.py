@@ -1,15 +1,14 @@
 """What can go wrong, as a tree.
 
     WideseekError
-    ├── BadInput            the user's input or configuration: one line, exit code 2
-    │   ├── BadConfig       an unknown or ill-typed configuration key (the nearest right one is named)
-    │   └── RunDirError     a run folder that cannot be used: locked by another run, unwritable, disk full
-    ├── PolicyError         the model's side
-    │   ├── PolicyRejected  the server refuses for good: wrong key, unknown model, bad request; never retried
-    │   └── PolicyUnavailable  the server could not be reached or kept failing after every retry
-    ├── ToolError           a tool could not do what the agent asked; becomes text for the agent, never an exception
-    above └── BudgetEnded         tokens, money, time or calls ran out (or the user interrupted): an ending, not a
-    failure
+    ├── BadInput               the user's input or configuration: one line, exit code 2
+    │   ├── BadConfig          an unknown or ill-typed configuration key (the nearest right one is named)
+    │   └── RunDirError        a run folder that cannot be used: locked by another run, unwritable, disk full
+    ├── PolicyError            the model's side
+    │   ├── PolicyRejected     the server refuses for good: wrong key, unknown model, bad request; never retried
+    │   └── PolicyUnavailable  the server could not be reached, or kept failing after every retry
+    ├── ToolError              a tool could not do what was asked: becomes text for the agent
+    └── BudgetEnded            tokens, money, time or calls ran out, or the user interrupted: an ending, not a failure
 
 What an *agent* does wrong is never an exception: it is told so and goes on (docs/architecture.md, "Failure").
 """

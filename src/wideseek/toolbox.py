@@ -168,6 +168,8 @@ class Toolbox:
 
 async def together(*coroutines: Coroutine[Any, Any, T]) -> list[T]:
     """Run them concurrently; results in order. The first exception cancels the others and is raised as it is."""
+    if len(coroutines) == 1:  # most turns have one call: it needs no task of its own
+        return [await coroutines[0]]
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(coroutine) for coroutine in coroutines]
