@@ -12,7 +12,7 @@ ifneq ($(wildcard ../shared/data/README.md),)
 export WIDESEEK_DATA ?= $(abspath ../shared/data)
 endif
 
-QUESTION := Which lighthouses of Denmark are there? Give height for each.
+QUESTION := Which administrative divisions of South Africa are there? Give the provincial capital and largest city of each.
 
 .PHONY: help demo test test-slow check format bench world clean
 

@@ -30,7 +30,9 @@ def wideseek(tmp_path: Path):
         environ = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
         environ |= {"XDG_STATE_HOME": str(tmp_path / "state"), "COLUMNS": "100"}
         command = [sys.executable, "-m", "wideseek", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, env=environ, cwd=tmp_path, check=False, **options)
+        return subprocess.run(
+            command, capture_output=True, text=True, env=environ, cwd=tmp_path, check=False, **options
+        )
 
     return run
 
@@ -92,7 +94,10 @@ def test_a_question_that_cannot_be_answered_is_exit_code_1_with_the_reason(wides
         (["ask", "x", "--workflow", "pair"], "'pair' is not one of 'team', 'single'"),
         (["ask", "x", "--model", "gpt"], "model 'gpt': unknown"),
         (["ask", "x", "--model", "openai/gpt"], "set the environment variable OPENAI_API_KEY"),
-        (["ask", "x", "--model", "http://127.0.0.1:9/v1#m", "--set", "chat.backoff_s=0.01", "-q"], "is the server running"),
+        (
+            ["ask", "x", "--model", "http://127.0.0.1:9/v1#m", "--set", "chat.backoff_s=0.01", "-q"],
+            "is the server running",
+        ),
         (["ask", "x", "--corpus", "nowhere"], "nowhere: no such folder"),
         (["ask", "x", "--columns", "A,B", "--key", "C"], "key: 'C' is not among the columns"),
         (["ask", "x", "--out", "nowhere/x.md"], "the folder nowhere does not exist"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -19,18 +19,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 
 from wideseek.answer import boxed, final_table, findings_table
+from wideseek.assembly import open_team
 from wideseek.budget import Budget, Limits
 from wideseek.config import Config
 from wideseek.contract import Contract
 from wideseek.errors import BadInput, PolicyUnavailable, RunDirError
 from wideseek.evidence import EvidenceTable, supported_share, trace
 from wideseek.journal import Journal
-from wideseek.policy.base import Policy, Sampling
+from wideseek.policy.base import Policy
 from wideseek.records import Rollout, Task, Usage, language_of
-from wideseek.roles import LEAD, SINGLE, SUB, Profile, Role
+from wideseek.roles import Profile
 from wideseek.table import Table
-from wideseek.team import PageTools, Team
-from wideseek.tools.base import Source
 
 if TYPE_CHECKING:
     import pydantic
@@ -83,7 +82,7 @@ class Result:
     seconds: float
     label: str = ""
     notes: list[str] = field(default_factory=list)
-    typed: list[Any] = field(default_factory=list)
+    typed: list[Any] | None = None
     run_dir: Path | None = None
 
     @property
@@ -93,7 +92,7 @@ class Result:
     @property
     def rows(self) -> list[Any]:
         """Typed rows where a schema was given, else one dict a row."""
-        return self.typed or self.table.records()
+        return self.table.records() if self.typed is None else self.typed
 
     def as_json(self) -> dict[str, Any]:
         """The object that `wideseek ask --json` prints."""
@@ -110,7 +109,7 @@ class Result:
             "supported": self.supported,
             "notes": self.notes,
             "usage": {
-                **msgspec.to_builtins(self.usage),
+                **msgspec.structs.asdict(self.usage),
                 "tokens": self.usage.tokens,
                 "seconds": round(self.seconds, 3),
             },
@@ -119,7 +118,23 @@ class Result:
 
 
 def ask(question: str, **options: Any) -> Result:
-    """`ask_async` for code that is not asynchronous. Raises `RuntimeError` inside a running event loop."""
+    """Answer a broad question with one table, each cell traced to a page that was read.
+
+        ask("Which ... are there? Give ... and ... for each.", model="openai/gpt-5", width=20)
+        ask("...", columns="Name, Year, Country", key="Name", max_usd=1.0, run_dir="runs/first")
+        ask("...", schema=University).rows            # a list of University, a pydantic model
+
+    Options: `model` and `sub_model`, `width` (subagents in one round), `workflow` ("team" or "single"), `corpus` (a folder
+    made by `wideseek index`), `prompts` (a profile or a folder), `max_tokens`, `max_usd`, `max_seconds` and
+    `max_calls`, and every other configuration key, nested ones with two underscores: `sub__max_turns=8` (`wideseek
+    config` lists them); `config` is a TOML file or a `Config` to start from. `columns` and `key`, or a pydantic model
+    as `schema`, fix the table's columns. With `run_dir` every call is journalled there, and asking the same again
+    resumes. `watch` is called once, with what a progress display needs.
+
+    Raises `BadInput` for what you can mend, `PolicyError` for a model that cannot be reached or refuses from the start,
+    each in one line: where, what, what next; `RuntimeError` inside a running event loop (use `ask_async`). What goes
+    wrong later is told in the result (`status`, `reason`, `notes`), which has a table in every case.
+    """
     return run(ask_async(question, **options))
 
 
@@ -143,16 +158,7 @@ async def ask_async(
     watch: Callable[[Watch], None] | None = None,
     **options: Any,
 ) -> Result:
-    """Answer a broad question with one table, each cell traced to a page that was read.
-
-    `options` are configuration keys, nested ones with two underscores: `model="openai/gpt-5"`, `width=20` (short for
-    `lead__max_calls`), `budget__usd=1.0`, `corpus="my-index"`. `columns` and `key`, or a pydantic model as `schema`,
-    fix the table's columns. With `run_dir` every call is journalled there, and calling again with the same folder and
-    question resumes.
-
-    Raises `BadInput` for what the user can mend (one line: where and what next), `PolicyRejected` for a model that
-    refuses. What goes wrong later is told in the result, which has a table in every case.
-    """
+    """`ask` for asynchronous code: the same options, results and errors."""
     request = make_request(question, schema=schema, columns=columns, key=key, config=config, options=options)
     return await answer(request, Path(run_dir) if run_dir else None, schema=schema, watch=watch)
 
@@ -289,7 +295,7 @@ def _result(request: RunRequest, rollout: Rollout, budget: Budget, schema: type[
     table = table if table is not None else findings_table(rollout, request.columns, request.key)
     notes = ["The lead gave no table: these are the findings so far."] if table.rows and not found else []
     key = request.key or table.columns[:1]
-    typed: list[Any] = []
+    typed: list[Any] | None = None
     if request.contract:
         table, repairs = request.contract.conform(table)
         notes += repairs
@@ -338,107 +344,6 @@ def _status(rollout: Rollout, found: bool, budget: Budget) -> tuple[Status, str]
 def _failures(rollout: Rollout) -> list[str]:
     failed = [run for run in rollout.trajectories[1:] if run.stop == "error"]
     return [f"Subagent {run.path} failed and was reported as failed to the lead: {run.error}" for run in failed]
-
-
-# -------------------------------------------------------------------------------------------- from config to a team
-
-
-@contextlib.asynccontextmanager
-async def open_team(config: Config, journal: Journal, budget: Budget) -> AsyncIterator[Team]:
-    """The team that `config` describes; its policies and source are closed at the end."""
-    profile = Profile.load(config.prompts)
-    policies = open_policies(config)
-    try:
-        source = open_source(config.corpus)
-        try:
-            yield Team(
-                policies,
-                source,
-                profile=profile,
-                roles=_roles(config),
-                page_tools=PageTools(**config.pages.model_dump()),
-                budget=budget,
-                journal=journal,
-                seed=config.seed,
-            )
-        finally:
-            await source.close()
-    finally:
-        for policy in {id(policy): policy for policy in policies.values()}.values():
-            await policy.close()
-
-
-def _roles(config: Config) -> dict[str, Role]:
-    limits = {LEAD: config.lead, SUB: config.sub, SINGLE: config.single}
-    return {role.name: msgspec.structs.replace(role, **limit.model_dump()) for role, limit in limits.items()}
-
-
-def open_policies(config: Config) -> dict[str, Policy]:
-    """A policy for every role. Raises `BadInput` for a model name that cannot be read."""
-    lead = open_policy(config.model, config)
-    sub = open_policy(config.sub_model, config) if config.sub_model else lead
-    return {"lead": lead, "single": lead, "sub": sub, "summary": sub}
-
-
-def open_policy(model: str, config: Config) -> Policy:
-    """The policy that users call `model`."""
-    from wideseek.policy.names import Provider, key_for, parse_model
-
-    providers = {name: Provider(p.base_url, p.key_env) for name, p in config.providers.items()}
-    name = parse_model(model, providers)
-    if name.kind == "expert":
-        from wideseek.policy.scripted import Expert
-
-        return Expert()
-    from wideseek.policy.chat import ChatPolicy, Prices
-
-    price = config.prices.get(model)
-    return ChatPolicy(
-        model=name.model,
-        base_url=name.base_url,
-        name=model,
-        key=key_for(name),
-        key_env=name.key_env,
-        sampling=Sampling(**config.sampling.model_dump()),
-        prices=Prices(price.prompt, price.completion) if price else None,
-        **config.chat.model_dump(),
-    )
-
-
-def open_source(corpus: Path | None) -> Source:
-    """The index in `corpus`, or the bundled pocket world's (built on first use), behind a cache with single flight."""
-    from wideseek.tools.cache import Cached
-    from wideseek.tools.corpus import Corpus
-
-    return Cached(Corpus.open(corpus if corpus else _pocket_index()))
-
-
-def _pocket_index() -> Path:
-    """The index of the pocket world in the user's cache, built on first use; its name holds the pages' fingerprint."""
-    import hashlib
-    import tempfile
-
-    from filelock import FileLock
-    from platformdirs import user_cache_path
-
-    from wideseek.assets import world_pages
-    from wideseek.records import Page, read_jsonl
-    from wideseek.tools.corpus import FORMAT, Corpus
-
-    pages = world_pages()
-    name = f"pocket-{hashlib.blake2b(pages.read_bytes(), digest_size=6).hexdigest()}-{FORMAT}"
-    for home in (user_cache_path("wideseek"), Path(tempfile.gettempdir()) / "wideseek"):
-        index = home / name
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-            with FileLock(home / f"{name}.lock"):
-                if not (home / f"{name}.done").exists():
-                    Corpus.build(read_jsonl(pages, Page), index)
-                    (home / f"{name}.done").touch()
-            return index
-        except OSError:  # a home that cannot be written (containers, batch jobs): the temporary folder will do
-            continue
-    raise BadInput(f"{user_cache_path('wideseek')}: cannot be written, nor can the temporary folder: make room in one")
 
 
 def _write(path: Path, record: Any) -> None:

@@ -251,7 +251,7 @@ def search(query: str, corpus: Path | None, count: int, as_json: bool) -> None:
 
     import msgspec
 
-    from wideseek.api import open_source
+    from wideseek.assembly import open_source
 
     async def hits() -> list[Any]:
         source = open_source(corpus)
