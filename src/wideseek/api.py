@@ -124,8 +124,8 @@ def ask(question: str, **options: Any) -> Result:
         ask("...", columns="Name, Year, Country", key="Name", max_usd=1.0, run_dir="runs/first")
         ask("...", schema=University).rows            # a list of University, a pydantic model
 
-    Options: `model` and `sub_model`, `width` (subagents in one round), `workflow` ("team" or "single"), `corpus` (a folder
-    made by `wideseek index`), `prompts` (a profile or a folder), `max_tokens`, `max_usd`, `max_seconds` and
+    Options: `model` and `sub_model`, `width` (subagents in one round), `workflow` ("team" or "single"), `corpus` (a
+    folder made by `wideseek index`), `prompts` (a profile or a folder), `max_tokens`, `max_usd`, `max_seconds` and
     `max_calls`, and every other configuration key, nested ones with two underscores: `sub__max_turns=8` (`wideseek
     config` lists them); `config` is a TOML file or a `Config` to start from. `columns` and `key`, or a pydantic model
     as `schema`, fix the table's columns. With `run_dir` every call is journalled there, and asking the same again

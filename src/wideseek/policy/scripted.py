@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import msgspec
-from rapidfuzz import fuzz
+from rapidfuzz import fuzz, process
 
 from wideseek.policy.base import Sampling, ToolSchema
 from wideseek.policy.grammar import Request, first_number, parse_question
@@ -334,8 +334,16 @@ def _report(subtask: _Subtask, url: str, text: str) -> str:
     facts = _facts(text)
     if not _is_called(url, subtask.name) or not facts:
         return ""
-    values = [facts.get(column, "") for column in subtask.columns]
+    values = [_value(facts, column) for column in subtask.columns]
     return f"| #{subtask.number} | {' | '.join([subtask.name, *values])} |"
+
+
+def _value(facts: dict[str, str], column: str) -> str:
+    """The fact called `column`, or nearly so ("capitals", "atomic mass" where the page says "mass"); else empty."""
+    if column not in facts:
+        nearest = process.extractOne(column, facts.keys(), scorer=fuzz.token_set_ratio, score_cutoff=NEARLY)
+        column = nearest[0] if nearest else column
+    return facts.get(column, "")
 
 
 def _facts(text: str) -> dict[str, str]:
@@ -401,7 +409,7 @@ class _Alone:
         for number, name in members.items():
             for url in sorted(pages, key=lambda url: _likeness(url, name)):  # the best likeness has the last word
                 if _is_called(url, name) and (read := _facts(pages[url])):
-                    facts[number] = {column: read.get(column, "") for column in columns}
+                    facts[number] = {column: _value(read, column) for column in columns}
         return _Found(members, facts)
 
     def _look_up(self, names: list[str], searched: dict[str, str], pages: dict[str, str]) -> list[ToolCall]:

@@ -1,0 +1,77 @@
+"""What the README and the examples show is what happens: their commands and code are run as they stand.
+
+Commands that need a model run against a local stand-in; the two make commands are what runs these tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faulty_server import FaultyServer, team
+from tests.helpers import lighthouse_pages
+from wideseek.records import write_jsonl
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("wideseek")]
+    assert len(lines) > 5
+    return lines
+
+
+async def run(*command: str, cwd: Path) -> str:
+    environ = {**os.environ, "XDG_STATE_HOME": str(cwd), "OPENAI_API_KEY": "none"}
+    process = await asyncio.create_subprocess_exec(*command, cwd=cwd, env=environ, stdout=-1, stderr=-1)
+    out, error = await process.communicate()
+    assert process.returncode == 0, error.decode()
+    return out.decode()
+
+
+async def test_every_wideseek_command_of_the_readme_works_in_the_order_it_stands(tmp_path):
+    write_jsonl(tmp_path / "pages.jsonl", lighthouse_pages())
+    async with FaultyServer(team()) as server:
+        for line in commands():
+            local = re.sub(r"(?<=model )\S+", f"{server.url}#mock", line)
+            out = await run(sys.executable, "-m", *shlex.split(local), cwd=tmp_path)
+            assert out.strip(), line
+    assert (tmp_path / "falls.xlsx").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+async def test_the_readmes_python_runs(code, tmp_path):
+    out = await run(sys.executable, "-c", code, cwd=tmp_path)
+    assert "100% supported" in out
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+async def test_every_example_runs(example, tmp_path):
+    assert await run(sys.executable, str(example), cwd=tmp_path)
+
+
+def test_the_readmes_make_targets_and_linked_files_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", "\n".join(blocks("bash")), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    for link in re.findall(r"\]\((?!http)([^)#]+)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_the_readmes_counts_of_the_pocket_world_are_the_worlds():
+    from wideseek.assets import world_manifest
+
+    counts = str(world_manifest())
+    for number in re.findall(r"([\d,]+) (?:pages about|lists)", README):
+        assert number.replace(",", "") in counts

@@ -1,0 +1,84 @@
+"""The scripted expert on the pocket world: right on every task by really reading, honest about everything else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from wideseek.answer import boxed, final_table
+from wideseek.assembly import open_source
+from wideseek.assets import world_tasks
+from wideseek.evidence import supported_share, trace
+from wideseek.policy.scripted import Expert
+from wideseek.records import Task
+from wideseek.table import Table
+from wideseek.team import Team
+
+TEST_TASKS = list(world_tasks("test"))
+
+
+@pytest.fixture
+async def team() -> AsyncIterator[Team]:
+    source = open_source(None)
+    yield Team({"lead": Expert()}, source)
+    await source.close()
+
+
+async def is_solved(team: Team, task: Task, workflow: str) -> bool:
+    rollout = await team.solve(task, workflow=workflow)
+    if task.kind == "deep":
+        return boxed(rollout.answer) in task.answer
+    table = final_table(rollout.answer)
+    return table == Table.from_markdown(task.answer) and supported_share(trace(table, ["name"], rollout)) == 1.0
+
+
+async def test_the_team_solves_every_test_task_with_every_cell_supported(team):
+    failed = [task.instance_id for task in TEST_TASKS if not await is_solved(team, task, "team")]
+    assert failed == []
+
+
+async def test_the_single_agent_solves_them_too(team):
+    failed = [task.instance_id for task in TEST_TASKS[::4] if not await is_solved(team, task, "single")]
+    assert failed == []
+
+
+async def test_it_never_sees_the_gold_answer(team):
+    task = next(task for task in TEST_TASKS if task.kind == "wide")
+    blind = Task(question=task.question)
+    rollout = await team.solve(blind)
+    assert final_table(rollout.answer) == Table.from_markdown(task.answer)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "hello",
+        "What is love?",
+        "List all moons of Jupiter with their mass.",
+        "1 + 1 = ?",
+        "Which are the largest cities of Atlantis? Give population.",
+        "请列出所有灯塔。",
+        "?" * 500,
+        "Give me the 2031 winners of everything, with country.",
+    ],
+)
+async def test_a_question_outside_its_world_gets_an_honest_answer_without_a_table(team, question):
+    rollout = await team.solve(Task(question=question, kind="wide"))
+    assert final_table(rollout.answer) is None
+    assert "scripted expert, no language model" in rollout.answer
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "give me the chemical elements of group 18, with symbol and atomic mass",
+        "Chemical elements of group 18: symbol, mass?",
+        "I'd love a table of all the Chemical Elements of Group 18. Columns: Name, Symbol, Mass. Thanks!",
+    ],
+)
+async def test_human_wordings_are_understood(team, question):
+    rollout = await team.solve(Task(question=question, kind="wide"))
+    table = final_table(rollout.answer)
+    assert table is not None
+    assert ["Neon", "Ne", "20.18 u"] in table.rows
