@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import statistics
 import subprocess
@@ -19,9 +18,9 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 from rich.console import Console
 from rich.table import Table
 
@@ -43,15 +42,15 @@ Query = tuple[str, str]
 """What is asked, and the url that should be found."""
 
 
-def main(
-    data: Annotated[Path | None, typer.Option(help="The data folder; WIDESEEK_DATA by default.")] = None,
-    split: str = "dev",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), envvar="WIDESEEK_DATA", required=True, help="The data folder.")
+@click.option("--split", default="dev", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def main(data: Path, split: str, as_json: bool) -> None:
     """Measure the corpus on the real pages."""
-    folder = data or Path(os.environ.get("WIDESEEK_DATA", ""))
+    folder = data
     if not (folder / "wikitables").is_dir():
-        raise typer.BadParameter(f"{folder}: no wikitables there; set WIDESEEK_DATA or name the folder with --data")
+        raise click.BadParameter(f"{folder}: no wikitables there; set WIDESEEK_DATA or name the folder with --data")
     figures = measured(folder / "wikitables", split)
     if as_json:
         print(json.dumps(figures))
@@ -142,4 +141,4 @@ async def per_second(ask: Callable[[str], Awaitable[Any]], what: list[str], call
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

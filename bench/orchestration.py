@@ -100,6 +100,7 @@ def question(width: int) -> str:
 @contextlib.asynccontextmanager
 async def wideseek(job: Job) -> AsyncIterator[Attempt]:
     """The real path: team, chat policy, journal, budget, profile, tools."""
+    from wideseek.api import rare_collections
     from wideseek.journal import Journal
     from wideseek.policy.chat import ChatPolicy
     from wideseek.records import Page, Task
@@ -119,7 +120,7 @@ async def wideseek(job: Job) -> AsyncIterator[Attempt]:
 
     lead = Role("lead", LEAD.tools, LEAD.max_turns, max_calls=job.width, context_tokens=1_000_000)
     policy = ChatPolicy(model="mock", base_url=job.url, concurrency=max(64, job.width))
-    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder)) as journal:
+    with rare_collections(), tempfile.TemporaryDirectory() as folder, Journal(Path(folder)) as journal:
         team = Team({"lead": policy}, Instant(), roles={"lead": lead}, journal=journal)
 
         async def attempt(width: int) -> str:

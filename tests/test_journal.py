@@ -16,6 +16,7 @@ from wideseek.errors import PolicyUnavailable, RunDirError
 from wideseek.journal import Journal
 from wideseek.policy.scripted import Expert
 from wideseek.records import Completion, Rollout, Task, Trajectory
+from wideseek.team import PageTools
 
 TASK = Task(question=QUESTION)
 
@@ -147,6 +148,19 @@ async def test_what_a_resumed_run_had_spent_counts(tmp_path):
         spent = crew.budget.spent
     with Journal(tmp_path) as journal:
         assert journal.spent() == spent
+
+
+async def test_a_summary_is_paid_for_once_in_a_resumed_run(tmp_path):
+    read = script([("access", {"url": "https://pocket.example/dueodde"})], "done")
+    model = Model(lambda run: "a summary" if run.role == "summary" else read(run), tokens=10)
+    for _ in range(2):
+        with Journal(tmp_path) as journal:
+            budget = Budget(spent=journal.spent())
+            page_tools = PageTools(shown_only=False, summarise=True)
+            crew = team(model, journal=journal, budget=budget, page_tools=page_tools)
+            await crew.solve(TASK, workflow="single")
+        assert model.calls == 3
+        assert (budget.spent.calls, budget.spent.tokens) == (3, 30)
 
 
 async def test_a_replay_says_the_same_budget_notices_whatever_the_clock(tmp_path):

@@ -74,7 +74,7 @@ def _kind_of(task: Task) -> Kind:
 # ----------------------------------------------------------------------------------------------------------- turns
 
 
-class Usage(msgspec.Struct, omit_defaults=True):
+class Usage(msgspec.Struct, omit_defaults=True, gc=False):
     """What one or more model calls consumed. Tokens are counted by the server, or estimated where it does not say."""
 
     calls: int = 0
@@ -104,7 +104,7 @@ class ToolCall(msgspec.Struct, omit_defaults=True):
     malformed: str | None = None
 
 
-class Message(msgspec.Struct, omit_defaults=True):
+class Message(msgspec.Struct, omit_defaults=True, gc=False):
     """One message to the model. A tool's reply names its `call_id`; `error` marks a reply that reports a failure."""
 
     role: Literal["system", "user", "tool"]

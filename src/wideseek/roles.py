@@ -81,6 +81,8 @@ class ToolFace:
         return {names.get(name, name): value for name, value in item.items()}
 
     def _check(self, arguments: dict[str, Any]) -> None:
+        if self._validator.is_valid(arguments):
+            return
         from jsonschema.exceptions import best_match
 
         error = best_match(self._validator.iter_errors(arguments))
@@ -131,11 +133,7 @@ class Profile:
 
     def notice(self, name: str, language: Language, **values: object) -> str:
         """One of the texts that wideseek says to a model, by name (`NOTICES`)."""
-        path = self._find("notices", "toml", language)
-        text = _toml(path).get(name)
-        if not isinstance(text, str):
-            raise BadInput(f"{path}: the text {name!r} is missing")
-        return Template(text.strip()).safe_substitute({key: str(value) for key, value in values.items()})
+        return _notice(self._find("notices", "toml", language), name).safe_substitute(values)
 
     def faces(self, role: Role) -> dict[str, ToolFace]:
         """The tools of a role by the name that the model calls them. A `[role.tool]` table overrides `[tool]`."""
@@ -159,9 +157,7 @@ class Profile:
             raise BadInput(f"{path}: [{tool}]: {error}") from error
 
     def _find(self, stem: str, suffix: str, language: Language | None = None) -> Path:
-        names = [f"{stem}.{language}.{suffix}", f"{stem}.en.{suffix}"] if language else [f"{stem}.{suffix}"]
-        paths = [folder / name for folder in (self.folder, BUILT_IN / "default") for name in names]
-        return next(path for path in paths if path.is_file())
+        return _find(self.folder, stem, suffix, language)
 
 
 NOTICES = (
@@ -216,3 +212,18 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(_text(path))
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path}: is not TOML: {error}") from error
+
+
+@cache
+def _find(home: Path, stem: str, suffix: str, language: Language | None) -> Path:
+    names = [f"{stem}.{language}.{suffix}", f"{stem}.en.{suffix}"] if language else [f"{stem}.{suffix}"]
+    paths = [folder / name for folder in (home, BUILT_IN / "default") for name in names]
+    return next(path for path in paths if path.is_file())
+
+
+@cache
+def _notice(path: Path, name: str) -> Template:
+    text = _toml(path).get(name)
+    if not isinstance(text, str):
+        raise BadInput(f"{path}: the text {name!r} is missing")
+    return Template(text.strip())

@@ -122,7 +122,7 @@ class _Attempt:
                 self._say,
                 team.page_tools.page_chars,
                 team.page_tools.shown_only,
-                Summary(self._policy("summary"), self._summary_request) if team.page_tools.summarise else None,
+                Summary(self._metered("summary"), self._summary_request) if team.page_tools.summarise else None,
             ),
         }
 
@@ -183,8 +183,11 @@ class _Attempt:
         return self.team.profile.opening(SUMMARY, self.language, title=page.title, text=page.text, wanted=wanted)
 
     def _policy(self, role: str) -> Policy:
-        policy = self.team.policies.get(role) or self.team.policies["lead"]
-        return RecordedPolicy(MeteredPolicy(policy, self.team.budget), self.team.journal, self.scope)
+        return RecordedPolicy(self._metered(role), self.team.journal, self.scope)
+
+    def _metered(self, role: str) -> Policy:
+        """Unrecorded: a summary is recorded, and its cost counted, with the call of the tool that asked for it."""
+        return MeteredPolicy(self.team.policies.get(role) or self.team.policies["lead"], self.team.budget)
 
     def _has_answered(self, role: str) -> bool:
         return any(run.turns for run in self.rollout.trajectories if run.role == role)
