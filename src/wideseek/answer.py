@@ -31,18 +31,17 @@ def boxed(text: str) -> str | None:
     return None
 
 
-def findings_table(rollout: Rollout, columns: Sequence[str], key: Sequence[str]) -> Table:
-    """What the agents have reported so far, as one table; possibly without rows, never an error.
+def findings_table(rollout: Rollout, key: Sequence[str] = ()) -> tuple[Table, bool]:
+    """What the agents have reported so far as one table, possibly without rows, and whether it is in words only.
 
-    Tables in their reports are merged on `key` (`columns` and `key` may be empty: then the first report's). Where no
-    report holds a table, the rows are the reports themselves, one per subtask, unless the lead has said in words why
-    it gives no table.
+    Tables in their reports are merged on `key` (by default the first report's first column). Where no report holds a
+    table, the rows are the reports themselves, one per subtask, unless the lead has said in words why it gives no table.
     """
     reports = [(run.prompt, run.turns[-1].completion.text) for run in rollout.trajectories if run.turns]
     tables = [table for _, text in reports for table in find_tables(text)[-1:] if table.rows]
     if tables:
         first, *rest = tables
         merged, _ = first.merge(rest, list(key) or first.columns[:1])
-        return merged
+        return merged, False
     said = [[prompt, text] for prompt, text in reports[1:] if text.strip() and not rollout.answer]
-    return Table(["subtask", "finding"], said) if said else Table(list(columns) or ["finding"], [])
+    return Table(["subtask", "finding"], said), True

@@ -27,7 +27,6 @@ from wideseek.contract import Contract
 from wideseek.errors import BadInput, PolicyUnavailable, RunDirError
 from wideseek.evidence import EvidenceTable, supported_share, trace
 from wideseek.journal import Journal
-from wideseek.policy.base import Policy
 from wideseek.records import Rollout, Task, Usage, language_of
 from wideseek.roles import Profile
 from wideseek.table import Table
@@ -45,12 +44,7 @@ class RunRequest(msgspec.Struct, kw_only=True):
 
     question: str
     config: dict[str, Any]
-    columns: list[str] = []
-    key: list[str] = []
-
-    @property
-    def contract(self) -> Contract | None:
-        return Contract(self.columns, self.key) if self.columns else None
+    contract: Contract | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,6 @@ class Watch:
 
     rollout: Rollout
     budget: Budget
-    policies: dict[str, Policy]
 
 
 @dataclass
@@ -69,7 +62,8 @@ class Result:
     `evidence[row][column]` belongs to `table.rows[row][column]`; `supported` is the share of supported cells among
     those that are not empty, in [0, 1]. `status` is `complete`, `partial` (a budget or limit ended it), `failed` or
     `interrupted`, and `reason` says why in words. `notes` says what was repaired or is missing. `typed` holds one
-    instance a row where a pydantic model was given as the schema.
+    instance a row where a pydantic model was given as the schema. `replayed` counts the calls taken from the journal of
+    a resumed run.
     """
 
     question: str
@@ -85,6 +79,7 @@ class Result:
     notes: list[str] = field(default_factory=list)
     typed: list[Any] | None = None
     run_dir: Path | None = None
+    replayed: int = 0
 
     @property
     def supported(self) -> float | None:
@@ -114,6 +109,7 @@ class Result:
                 "tokens": self.usage.tokens,
                 "seconds": round(self.seconds, 3),
             },
+            "replayed": self.replayed,
             "run_dir": str(self.run_dir) if self.run_dir else None,
         }
 
@@ -193,14 +189,19 @@ def make_request(
     question = question.encode("utf-8", "replace").decode().strip()  # a terminal may hand over broken characters
     _check_question(question, config)
     contract = Contract.of_model(schema) if schema else Contract.parse(columns, key) if columns else None
-    if key and not columns and not schema:
+    if key and not contract:
         raise BadInput("key: needs columns: name the columns of the table, the key among them")
-    return RunRequest(
-        question=question,
-        config=config.model_dump(mode="json", exclude_defaults=True),
-        columns=contract.columns if contract else [],
-        key=contract.key if contract else [],
-    )
+    return RunRequest(question=question, config=_anywhere(config), contract=contract)
+
+
+def _anywhere(config: Config) -> dict[str, Any]:
+    """What differs from the defaults, with whole paths: a run may be resumed from another folder."""
+    values = config.model_dump(mode="json", exclude_defaults=True)
+    if config.corpus:
+        values["corpus"] = str(config.corpus.resolve())
+    if Path(config.prompts).is_dir():
+        values["prompts"] = str(Path(config.prompts).resolve())
+    return values
 
 
 SHORT_NAMES = {
@@ -267,13 +268,14 @@ async def answer(
             rollout = await team.solve(
                 task,
                 workflow=config.workflow,
-                observe=lambda rollout: watch(Watch(rollout, budget, dict(team.policies))) if watch else None,
+                observe=lambda rollout: watch(Watch(rollout, budget)) if watch else None,
             )
             label = "; ".join(sorted({p.label for p in team.policies.values() if p.label}))
         if rollout.stop == "error" and not rollout.lead.turns:
             raise PolicyUnavailable(rollout.error)
         result = _result(request, rollout, budget, schema)
         result.seconds, result.label, result.run_dir = time.monotonic() - started, label, folder
+        result.replayed = journal.recalled
         if folder:
             _write(folder / "rollout.json", rollout)
             _write(folder / "result.json", result.as_json())
@@ -284,38 +286,36 @@ def _claim(folder: Path, request: RunRequest) -> None:
     """Make the folder this request's: a run is resumed with the question and columns that it began with."""
     if (folder / "run.json").exists():
         before = load_request(folder)
-        if (before.question, before.columns, before.key) != (request.question, request.columns, request.key):
+        if (before.question, before.contract) != (request.question, request.contract):
+            columns = f" with columns {', '.join(before.contract.columns)}" if before.contract else ""
             raise RunDirError(
-                f"{folder}: was asked something else ({before.question[:60]!r}, columns {before.columns}): "
-                "choose another --run-dir"
+                f"{folder}: was asked something else ({before.question[:60]!r}{columns}): choose another --run-dir"
             )
     _write(folder / "run.json", request)
 
 
 def _task(request: RunRequest, config: Config, profile: Profile) -> Task:
     language = language_of(request.question) if config.language == "auto" else config.language
-    question = request.question
-    if request.columns:
-        wanted = profile.notice("contract", language, columns=", ".join(request.columns), key=", ".join(request.key))
-        question = f"{question}\n\n{wanted}"
-    return Task(question=question, language=language, kind="wide", required=request.columns, unique_columns=request.key)
+    if request.contract is None:
+        return Task(question=request.question, language=language, kind="wide")
+    columns, key = request.contract.columns, request.contract.key
+    wanted = profile.notice("contract", language, columns=", ".join(columns), key=", ".join(key))
+    question = f"{request.question}\n\n{wanted}"
+    return Task(question=question, language=language, kind="wide", required=columns, unique_columns=key)
 
 
 def _result(request: RunRequest, rollout: Rollout, budget: Budget, schema: type[pydantic.BaseModel] | None) -> Result:
-    table = _answered_table(rollout)
-    found = table is not None
-    table = table if table is not None else findings_table(rollout, request.columns, request.key)
-    notes = ["The lead gave no table: these are the findings so far."] if table.rows and not found else []
-    key = request.key or table.columns[:1]
+    answered, contract = _answered_table(rollout), request.contract
+    table, notes = (answered, []) if answered else _findings(rollout, contract)
     typed: list[Any] | None = None
-    if request.contract:
-        table, repairs = request.contract.conform(table)
+    if contract:
+        table, repairs = contract.conform(table)
         notes += repairs
         if schema:
-            typed, problems = request.contract.typed(table, schema)
+            typed, problems = contract.typed(table, schema)
             notes += problems
-    notes += _failures(rollout)
-    status, reason = _status(rollout, found, budget)
+    key = contract.key if contract else table.columns[:1]
+    status, reason = _status(rollout, answered is not None, budget)
     return Result(
         question=request.question,
         table=table,
@@ -326,9 +326,20 @@ def _result(request: RunRequest, rollout: Rollout, budget: Budget, schema: type[
         reason=reason,
         usage=budget.spent,
         seconds=0.0,
-        notes=notes,
+        notes=notes + _failures(rollout),
         typed=typed,
     )
+
+
+def _findings(rollout: Rollout, contract: Contract | None) -> tuple[Table, list[str]]:
+    """The findings so far as a table; as notes where they are in words and the table's columns are given."""
+    table, in_words = findings_table(rollout, contract.key if contract else [])
+    if not table.rows:
+        return (Table(contract.columns) if contract else table), []
+    notes = ["The lead gave no table: these are the findings so far."]
+    if not (in_words and contract):
+        return table, notes
+    return Table(contract.columns), notes + [f"{task}: {finding}" for task, finding in table.rows]
 
 
 def _answered_table(rollout: Rollout) -> Table | None:

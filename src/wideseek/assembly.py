@@ -77,7 +77,7 @@ def open_policy(model: str, config: Config) -> Policy:
         model=name.model,
         base_url=name.base_url,
         name=model,
-        key=key_for(name),
+        key=lambda: key_for(name),  # asked for at the first call: a replay needs none
         key_env=name.key_env,
         sampling=Sampling(**config.sampling.model_dump()),
         prices=Prices(price.prompt, price.completion) if price else None,

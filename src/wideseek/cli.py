@@ -122,6 +122,8 @@ def _request(
     given: dict[str, Any],
 ) -> RunRequest:
     """What to run: a new question, or what `resume` was asked, with the options given now on top."""
+    import msgspec
+
     from wideseek.api import load_request, make_request
     from wideseek.config import Config
 
@@ -135,7 +137,8 @@ def _request(
     if columns or key or config:
         raise BadInput(f"{resume}: a resumed run keeps its columns, key and config: leave those options out")
     merged = Config.merged(before.config, given)
-    return make_request(question or before.question, columns=before.columns, key=before.key, config=merged)
+    request = make_request(question or before.question, config=merged)
+    return msgspec.structs.replace(request, contract=before.contract)
 
 
 def _run(request: RunRequest, folder: Path, *, quiet: bool) -> Result:
@@ -194,6 +197,8 @@ def _print(result: Result, as_json: bool) -> None:
     from wideseek.terminal import show_result
 
     show_result(result, Console())
+    if result.replayed:
+        print(f"{result.replayed} calls were taken from the journal", file=sys.stderr)
     unfinished = result.status in ("partial", "interrupted") or result.rollout.error
     hint = "go on with: wideseek ask --resume" if unfinished else "every agent's turns: wideseek show"
     print(f"{hint} {result.run_dir}", file=sys.stderr)

@@ -184,7 +184,7 @@ NOTICES = (
     "subagent_failed",  # $index, $task, $problem
 )
 PLACEHOLDERS = (
-    *("question", "task", "contract", "answer_format", "max_turns", "max_calls"),  # of every agent
+    *("question", "task", "answer_format", "max_turns", "max_calls"),  # of every agent
     *("title", "text", "wanted"),  # of the summary of a page
 )
 
