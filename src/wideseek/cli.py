@@ -199,9 +199,15 @@ def _print(result: Result, as_json: bool) -> None:
     show_result(result, Console())
     if result.replayed:
         print(f"{result.replayed} calls were taken from the journal", file=sys.stderr)
-    unfinished = result.status in ("partial", "interrupted") or result.rollout.error
-    hint = "go on with: wideseek ask --resume" if unfinished else "every agent's turns: wideseek show"
-    print(f"{hint} {result.run_dir}", file=sys.stderr)
+    print(_next_step(result), file=sys.stderr)
+
+
+def _next_step(result: Result) -> str:
+    if result.status == "partial":
+        return f"go on with a larger budget: wideseek ask --resume {result.run_dir}"
+    if result.status == "interrupted" or result.rollout.error:
+        return f"go on with: wideseek ask --resume {result.run_dir}"
+    return f"every agent's turns: wideseek show {result.run_dir}"
 
 
 def _new_run_dir(question: str) -> Path:
