@@ -484,13 +484,14 @@ async def test_a_closed_policy_leaves_no_connection():
 
 def test_a_policy_that_was_closed_may_be_used_in_another_loop():
     async def once() -> str:
-        async with FaultyServer() as server:
-            policy.base_url = server.url
-            said = await policy.complete(ask(), ())
-            await policy.close()
-            return said.text
+        server = await FaultyServer().start(port)
+        said = await policy.complete(ask(), ())
+        await policy.close()
+        await server.stop()
+        return said.text
 
-    policy = policy_for("http://127.0.0.1:1/v1")
+    port = free_port()
+    policy = policy_for(f"http://127.0.0.1:{port}/v1")
     assert [asyncio.run(once()), asyncio.run(once())] == ["hello", "hello"]
 
 

@@ -35,7 +35,7 @@ def findings_table(rollout: Rollout, key: Sequence[str] = ()) -> tuple[Table, bo
     """What the agents have reported so far as one table, possibly without rows, and whether it is in words only.
 
     Tables in their reports are merged on `key` (by default the first report's first column). Where no report holds a
-    table, the rows are the reports themselves, one per subtask, unless the lead has said in words why it gives no table.
+    table, the rows are the reports themselves, one per subtask, unless the lead has said why it gives no table.
     """
     reports = [(run.prompt, run.turns[-1].completion.text) for run in rollout.trajectories if run.turns]
     tables = [table for _, text in reports for table in find_tables(text)[-1:] if table.rows]

@@ -1,0 +1,98 @@
+"""What the failures of a model server mean: an exception for each thing that can be done about them.
+
+    no connection, a broken one, no answer in time, an answer that cannot be read    `FailedTry`
+    status 408, 409, 425, 429 or 5xx                                                 `FailedTry`, with its `Retry-After`
+    status 400, 413, 422 or 500, with a text that says "too long" in any server's words    `ContextFull`
+    status 429 because the account is empty; every other error status                `Refused`
+
+Texts of servers are given on one line and shortened: they become part of an error's one line.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+RETRIED = frozenset({408, 409, 425, 429})  # and every 5xx
+
+_TOO_LONG = re.compile(
+    r"context_length_exceeded|exceed_context_size"  # the codes of OpenAI and llama.cpp
+    r"|maximum (context|model) length|max(imum)? context (length|size|window)"  # OpenAI, vLLM, SGLang, Ollama
+    r"|(longer than|greater than|exceeds?|exceeded|exceeding) (the |its )?(model'?s? |maximum |available |allowed )*"
+    r"(context|allowed length|input length|number of tokens allowed)"  # SGLang, llama.cpp, Ollama, LM Studio, Gemini
+    r"|prompt (is )?too long|reduce the length of (the|your) (messages|prompt|input)"
+    r"|range of input length|max_new_tokens` must be <=",  # DashScope, Together
+    re.IGNORECASE,
+)
+
+
+class FailedTry(Exception):
+    """A try that another may mend. `retry_after` is in seconds; `unreachable`: there was no connection at all."""
+
+    def __init__(self, cause: str, *, retry_after: float | None = None, unreachable: bool = False) -> None:
+        super().__init__(cause)
+        self.retry_after, self.unreachable = retry_after, unreachable
+
+
+class ContextFull(Exception):
+    """The request does not fit into the server's context."""
+
+
+class Refused(Exception):
+    """The server refuses this request for good."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+
+
+def failure_of(status: int, retry_after: str | None, payload: bytes) -> FailedTry | ContextFull | Refused:
+    """What an answer with an error status means. `retry_after` is the header's value."""
+    message, code = server_message(payload)
+    if status in (400, 413, 422, 500) and _TOO_LONG.search(f"{code} {message}"):
+        return ContextFull()
+    spent = status == 429 and "insufficient_quota" in code  # waiting does not fill an account
+    if status >= 500 or (status in RETRIED and not spent):
+        return FailedTry(f"{status} {message}", retry_after=_seconds(retry_after))
+    return Refused(status, message)
+
+
+def server_message(payload: bytes) -> tuple[str, str]:
+    """The error text, on one line, and its codes, in any of the forms that servers give them."""
+    try:
+        body = msgspec.json.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _excerpt(payload), ""
+    error = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(error, dict):
+        return one_line(str(error)), ""
+    message = error.get("message") or error.get("detail") or error.get("error")
+    return one_line(str(message or error)), f"{error.get('code')} {error.get('type')}"
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The seconds that a `Retry-After` header asks to wait, given as a number or as a date."""
+    if retry_after is None:
+        return None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(retry_after)
+        except ValueError:
+            return None
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()
+    return max(0.0, seconds) if seconds < float("inf") else None
+
+
+def _excerpt(payload: bytes) -> str:
+    return one_line(payload[:400].decode(errors="replace")) or "an empty body"
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    text = " ".join(text.split()).rstrip(".: ")
+    return text if len(text) <= limit else f"{text[:limit]}…"

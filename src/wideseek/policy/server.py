@@ -1,0 +1,247 @@
+"""One model server: the connection to it, and requests that are tried until they are answered.
+
+    ask -> a place among the concurrent -> request -> what `read` makes of the answer
+                                              |
+                                              failed: wait, try again; at last `PolicyUnavailable`
+                                              refused: `PolicyRejected`, one line with what to do
+                                              too long for the server: `ContextFull`
+
+A failed try is repeated after an exponential backoff, or after as long as its `Retry-After` says; who waits holds no
+place among the concurrent ones. Cancelling ends a request at once, wherever it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import urllib.request
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+
+from wideseek.errors import PolicyRejected, PolicyUnavailable
+from wideseek.policy.failures import ContextFull, FailedTry, Refused, failure_of, one_line, server_message
+
+CONNECT_S = 30.0
+LONGEST_BACKOFF_S = 30.0
+LONGEST_RETRY_AFTER_S = 120.0
+TRIES_UNANSWERED = 3  # where nothing has ever answered at that address: most likely it is wrong
+LISTED = 8  # names of models shown in an error
+
+T = TypeVar("T")
+
+
+class Server:
+    """The server at `base_url` (`/chat/completions` and `/models` stand below it). It connects at the first request.
+
+    * `key` is sent as a bearer token (a function is called at the first request); `key_env` names the variable that
+      it came from, for the error text.
+    * `timeout_s` bounds one try from connecting to the last byte, `attempts` counts tries, `backoff_s` is the first
+      wait between two (it doubles, up to 30 s). `concurrency` is the most tries that run at once.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        key: str | Callable[[], str | None] | None,
+        key_env: str | None,
+        timeout_s: float,
+        attempts: int,
+        concurrency: int,
+        backoff_s: float,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._key, self._key_env = key, key_env
+        self._timeout_s, self._attempts, self._backoff_s = timeout_s, attempts, backoff_s
+        self._concurrency = concurrency
+        self._answered = False
+        self._only_model: str | None = None
+        self._connection: _Connection | None = None
+
+    async def ask(self, path: str, body: bytes | None, read: Callable[[bytes], T]) -> T:
+        """What `read` makes of the answer to `body` (to a GET where there is none). `read` raises what msgspec raises.
+
+        Raises `PolicyRejected` and `PolicyUnavailable` with one line (where, what, what next), and `ContextFull`.
+        """
+        try:
+            try:
+                return await self._try(path, body, read)
+            except FailedTry as failure:
+                return await self._ask_again(failure, path, body, read)
+        except Refused as refusal:
+            raise PolicyRejected(await self._rejection(refusal)) from refusal
+
+    async def only_model(self) -> str:
+        """The one model that the server lists, asked for once. Raises as `ask`, and where it lists none or many."""
+        if self._only_model is None:
+            async with self._connected().naming:
+                if self._only_model is None:
+                    names = await self.ask("/models", None, _read_models)
+                    if len(names) != 1:
+                        serves = f"{self.base_url}: serves {_some(names)}"
+                        raise PolicyRejected(f"{serves}: say which by {self.base_url}#NAME")
+                    self._only_model = names[0]
+        return self._only_model
+
+    async def close(self) -> None:
+        """Close the connections. The next request opens new ones, in its own event loop."""
+        if self._connection is not None:
+            await self._connection.session.close()
+            self._connection = None
+
+    # ---------------------------------------------------------------------------------------------------- the tries
+
+    async def _try(self, path: str, body: bytes | None, read: Callable[[bytes], T]) -> T:
+        """One try. Raises `FailedTry`, `Refused`, `ContextFull`."""
+        connection = self._connected()
+        method = "GET" if body is None else "POST"
+        try:
+            async with (
+                connection.slots,
+                connection.session.request(method, self.base_url + path, data=body, proxy=connection.proxy) as response,
+            ):
+                self._answered = True
+                status, headers, payload = response.status, response.headers, await response.read()
+        except aiohttp.InvalidURL as error:
+            raise PolicyRejected(f"{self.base_url}: is not an address: write http://HOST:PORT/v1") from error
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise FailedTry(one_line(str(error)), unreachable=True) from error
+        except TimeoutError as error:
+            raise FailedTry(f"no answer within {self._timeout_s:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise FailedTry(f"the connection broke: {one_line(str(error)) or type(error).__name__}") from error
+        if status >= 400:
+            raise failure_of(status, headers.get("Retry-After"), payload)
+        try:
+            return read(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise FailedTry(f"an answer that cannot be read: {error}: {server_message(payload)[0]}") from error
+
+    async def _ask_again(self, failed: FailedTry, path: str, body: bytes | None, read: Callable[[bytes], T]) -> T:
+        """The tries after the first, which `failed`: most calls need none, and do without the cost of retrying."""
+        failures = [failed]
+
+        async def attempt() -> T:
+            if failures:
+                raise failures.pop()
+            return await self._try(path, body, read)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(FailedTry), wait=self._wait_s, stop=self._is_over, reraise=True
+        )
+        try:
+            return await retrying(attempt)
+        except FailedTry as failure:
+            tries = retrying.statistics["attempt_number"]
+            raise PolicyUnavailable(self._after(tries, path, failure)) from failure
+
+    def _wait_s(self, state: RetryCallState) -> float:
+        """Seconds until the next try, with jitter, so that calls that failed together do not come back together."""
+        retry_after = _failure(state).retry_after
+        if retry_after is not None:
+            return min(retry_after, LONGEST_RETRY_AFTER_S) + random.uniform(0, self._backoff_s)
+        doubled = self._backoff_s * 2.0 ** min(state.attempt_number - 1, 16)
+        return min(doubled, LONGEST_BACKOFF_S) * random.uniform(0.5, 1.0)
+
+    def _is_over(self, state: RetryCallState) -> bool:
+        unanswered = _failure(state).unreachable and not self._answered
+        return state.attempt_number >= (min(TRIES_UNANSWERED, self._attempts) if unanswered else self._attempts)
+
+    def _connected(self) -> _Connection:
+        if self._connection is None:
+            self._key = self._key() if callable(self._key) else self._key
+            self._connection = _Connection(self.base_url, self._key, self._timeout_s, self._concurrency)
+        return self._connection
+
+    # --------------------------------------------------------------------------------------------- the error's line
+
+    def _after(self, tries: int, path: str, last: FailedTry) -> str:
+        """One line: where, how often it was tried, why it failed at last."""
+        if last.unreachable and not self._answered:
+            return f"nothing answers at {self.base_url}: is the server running, and the address right? ({last})"
+        count = f"{tries} {'try' if tries == 1 else 'tries'}"
+        return f"{self.base_url}{path}: gave up after {count}; the last: {last}"
+
+    async def _rejection(self, refusal: Refused) -> str:
+        """One line: where, what the server says, what next."""
+        status, message = refusal.status, refusal.message
+        return f"{self.base_url}: {status} {message}: {await self._next_step(status, message)}"
+
+    async def _next_step(self, status: int, message: str) -> str:
+        if status in (401, 403):
+            variable = self._key_env or "the environment variable of its key"
+            return f"set {variable} to a key that this server accepts ({'one' if self._key else 'none'} was sent)"
+        if status in (402, 429):
+            return "look at the plan and the limits of your account, or choose another --model"
+        if status == 404 or "model" in message.lower():
+            names = await self._listed_models()
+            if names:
+                return f"it serves {_some(names)}"
+        if status == 404:
+            return "is the address right? it usually ends in /v1"
+        return "the request will not do as it is: look at the model's options (sampling, extra) and --model"
+
+    async def _listed_models(self) -> list[str]:
+        """The models that the server lists, none where it does not say: one try, for an error text."""
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                return await self._try("/models", None, _read_models)
+        except (FailedTry, Refused, ContextFull, TimeoutError):
+            return []
+
+
+class _Connection:
+    """What belongs to the running event loop: the session, the places for concurrent tries, and a lock."""
+
+    def __init__(self, base_url: str, key: str | None, timeout_s: float, concurrency: int) -> None:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        self.slots = asyncio.Semaphore(concurrency)
+        self.naming = asyncio.Lock()
+        self.proxy = _proxy_for(base_url)
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for `url`; asked once, since aiohttp would ask with every request."""
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)
+
+
+def _failure(state: RetryCallState) -> FailedTry:
+    failure = state.outcome.exception() if state.outcome else None
+    assert isinstance(failure, FailedTry)
+    return failure
+
+
+class _Listed(msgspec.Struct):
+    id: str
+
+
+class _Models(msgspec.Struct):
+    data: list[_Listed] = []
+
+
+_decode_models = msgspec.json.Decoder(_Models).decode
+
+
+def _read_models(payload: bytes) -> list[str]:
+    return [listed.id for listed in _decode_models(payload).data]
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return (", ".join(names[:LISTED]) or "no model") + more
