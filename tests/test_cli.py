@@ -95,7 +95,7 @@ def test_a_question_that_cannot_be_answered_is_exit_code_1_with_the_reason(wides
         (["ask", "x", "--model", "gpt"], "model 'gpt': unknown"),
         (["ask", "x", "--model", "openai/gpt"], "set the environment variable OPENAI_API_KEY"),
         (
-            ["ask", "x", "--model", "http://127.0.0.1:9/v1#m", "--set", "chat.backoff_s=0.01", "-q"],
+            ["ask", "x", "--model", "http://127.0.0.1:9/v1#m", "--set", "chat.backoff_s=0.01"],
             "is the server running",
         ),
         (["ask", "x", "--corpus", "nowhere"], "nowhere: no such folder"),

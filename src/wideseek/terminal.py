@@ -112,8 +112,8 @@ class PlainLines:
             self._say_news()
 
     def _say_news(self) -> None:
-        if self._watch is None:
-            return
+        if self._watch is None or not self._watch.rollout.trajectories or not self._watch.rollout.lead.turns:
+            return  # until a model has answered there is no news: a wrong key or address has a line of its own
         for run in list(self._watch.rollout.trajectories):
             for event, text in _events(run):
                 if (run.path, event) not in self._said:
