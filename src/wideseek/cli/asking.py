@@ -1,7 +1,4 @@
-"""The command line: one function per command. Heavy imports stay inside the functions, so that `--help` is instant.
-
-Exit codes: 0 complete · 1 failed · 2 usage or bad input · 3 partial (a budget ended it) · 130 interrupted.
-"""
+"""`wideseek ask`, and what helps with it: `show` a run, print the `config`."""
 
 from __future__ import annotations
 
@@ -11,72 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wideseek.errors import BadInput, WideseekError
+from wideseek.cli.options import DEBUG, FOLDER, INTERRUPTED
+from wideseek.errors import BadInput
 
 if TYPE_CHECKING:
     from wideseek.api import Result, RunRequest
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
-_DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show the trace of an error.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-_FOLDER = click.Path(path_type=Path)
-
-
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog='Start with: wideseek ask "Which ... are there? Give ... and ... for each."',
-)
-@click.version_option(package_name="wideseek", message="%(version)s")
-def app() -> None:
-    """A broad question becomes one audited table: a lead agent splits it, parallel subagents search and read."""
-
-
-def main() -> None:
-    """Run the command line; errors are one line on stderr."""
-    try:
-        code = app(standalone_mode=False)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        code = INTERRUPTED
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        where = context.command_path if context else "wideseek"
-        print(f"{where}: {' '.join(error.format_message().split())} (see {where} --help)", file=sys.stderr)
-        code = BAD_INPUT
-    except WideseekError as error:
-        if "--debug" in sys.argv:
-            raise
-        print(f"wideseek: {error}", file=sys.stderr)
-        code = BAD_INPUT
-    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
-        sys.stderr.close()
-        code = FAILED
-    sys.exit(code or 0)
-
-
-@app.command(short_help="Answer a broad question with one table, every cell traced to a page.")
+@click.command(short_help="Answer a broad question with one table, every cell traced to a page.")
 @click.argument("question", required=False)
 @click.option("--model", "-m", help="openai/NAME, ollama/NAME, http://HOST:PORT/v1#NAME; expert: scripted, no model.")
 @click.option("--sub-model", help="A different model for the subagents.")
 @click.option("--width", type=click.IntRange(1), help="Subagents that may run in one round.  [default: 10]")
 @click.option("--workflow", type=click.Choice(["team", "single"]), help="A lead with subagents, or one agent.")
-@click.option("--corpus", type=_FOLDER, help="An index made by `wideseek index`.  [default: the bundled pocket world]")
+@click.option("--corpus", type=FOLDER, help="An index made by `wideseek index`.  [default: the bundled pocket world]")
 @click.option("--prompts", help="Prompt profile: default, wideseek-r1, nano, or a folder of your own.")
 @click.option("--columns", help='Columns that the table must have: "Name,Year,Country".')
 @click.option("--key", help="The columns that tell rows apart.  [default: the first]")
-@click.option("--out", "-o", type=_FOLDER, help="Also write the table here: .md, .csv, .json, .xlsx or .html.")
+@click.option("--out", "-o", type=FOLDER, help="Also write the table here: .md, .csv, .json, .xlsx or .html.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: columns, rows, evidence, usage, stop ...")
 @click.option("--max-tokens", type=click.IntRange(1), help="End with what there is after so many tokens,")
 @click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="... US dollars (prices are configured),")
 @click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="... seconds,")
 @click.option("--max-calls", type=click.IntRange(1), help="... model calls.")
 @click.option("--temperature", type=click.FloatRange(0), help="Sampling temperature.  [default: the server's]")
-@click.option("--run-dir", type=_FOLDER, help="Folder of this run.  [default: a new one in your user data]")
-@click.option("--resume", type=_FOLDER, help="Go on with the run in this folder: nothing that is done is done again.")
-@click.option("--config", type=_FOLDER, help="A TOML file.  [default: wideseek.toml here, if there]")
+@click.option("--run-dir", type=FOLDER, help="Folder of this run.  [default: a new one in your user data]")
+@click.option("--resume", type=FOLDER, help="Go on with the run in this folder: nothing that is done is done again.")
+@click.option("--config", type=FOLDER, help="A TOML file.  [default: wideseek.toml here, if there]")
 @click.option("--set", "settings", multiple=True, help="Any key of `wideseek config`: --set sub.max_turns=8.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
-@_DEBUG
+@DEBUG
 def ask(
     question: str | None,
     columns: str | None,
@@ -225,87 +186,10 @@ def _new_run_dir(question: str) -> Path:
     return numbered
 
 
-@app.command(short_help="Index pages for offline search, for `ask --corpus`.")
-@click.argument("pages", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--out", "-o", type=_FOLDER, required=True, help="Folder of the index; pages are added to what is there.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
-@_DEBUG
-def index(pages: tuple[Path, ...], out: Path, quiet: bool) -> None:
-    """Index PAGES (.jsonl or .jsonl.gz, one {url, title, text} a line) for offline search, for `ask --corpus`.
-
-    Running it again adds what is new and replaces what has changed. A build that was killed is finished by running it
-    again.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from wideseek.records import Page, read_jsonl
-    from wideseek.tools.corpus import Corpus
-
-    shown = (TextColumn("indexing"), BarColumn(), TextColumn("{task.completed:,} pages"), TimeElapsedColumn())
-    with Progress(*shown, console=Console(stderr=True), disable=quiet) as progress:
-        bar = progress.add_task("", total=None)
-        lines = (page for path in pages for page in read_jsonl(path, Page))
-        count = Corpus.build(lines, out, progress=lambda done: progress.update(bar, completed=done))
-    click.echo(f"{out}: {count:,} pages")
-
-
-@app.command(short_help="Search an index, as an agent would.")
-@click.argument("query")
-@click.option("--corpus", type=_FOLDER, help="An index made by `wideseek index`.  [default: the bundled pocket world]")
-@click.option("--count", "-n", type=click.IntRange(1, 100), default=3, show_default=True)
-@_JSON
-@_DEBUG
-def search(query: str, corpus: Path | None, count: int, as_json: bool) -> None:
-    """Search an index, as an agent would: to see what your agents will find."""
-    import asyncio
-
-    import msgspec
-
-    from wideseek.assembly import open_source
-
-    async def hits() -> list[Any]:
-        source = open_source(corpus)
-        try:
-            return list(await source.search(query, count))
-        finally:
-            await source.close()
-
-    for number, hit in enumerate(asyncio.run(hits()), 1):
-        shown = f"{number}. {hit.title}\n   {hit.url}\n   {hit.snippet}"
-        click.echo(msgspec.json.encode(hit) if as_json else shown)
-
-
-@app.command(short_help="Print tasks with their gold answers, as JSON lines.")
-@click.argument("bench")
-@click.option("--split", help="train, dev or test.  [default: all]")
-@click.option("--kind", type=click.Choice(["wide", "deep"]), help="Tables, or short answers.  [default: both]")
-@click.option("--limit", "-n", type=click.IntRange(1), help="At most so many.")
-@_DEBUG
-def tasks(bench: str, split: str | None, kind: str | None, limit: int | None) -> None:
-    """Print the tasks of BENCH with their gold answers, as JSON lines.
-
-    BENCH is "pocket" (the bundled world), or a .jsonl[.gz] file of tasks.
-    """
-    from itertools import islice
-
-    import msgspec
-
-    from wideseek.assets import world_tasks
-    from wideseek.records import Task, read_jsonl
-
-    found = world_tasks() if bench == "pocket" else read_jsonl(bench, Task)
-    chosen = [task for task in found if split in (None, task.split) and kind in (None, task.kind)]
-    if not chosen:
-        raise BadInput(f"{bench}: no task of split {split or 'any'} and kind {kind or 'any'}")
-    for task in islice(chosen, limit):
-        click.echo(msgspec.json.encode(task))
-
-
-@app.command(short_help="Show a run: its agents, or what one of them did, turn by turn.")
-@click.argument("run_dir", type=_FOLDER)
+@click.command(short_help="Show a run: its agents, or what one of them did, turn by turn.")
+@click.argument("run_dir", type=FOLDER)
 @click.argument("agent", required=False)
-@_DEBUG
+@DEBUG
 def show(run_dir: Path, agent: str | None) -> None:
     """Show the run in RUN_DIR: its agents, or what AGENT (a path such as lead/2.1) was told, said and read."""
     from rich.console import Console
@@ -323,8 +207,8 @@ def show(run_dir: Path, agent: str | None) -> None:
         raise BadInput(f"{run_dir}: no agent {agent!r}; there are: {', '.join(known)}")
 
 
-@app.command(short_help="Print every configuration key with its default.")
-@_DEBUG
+@click.command(short_help="Print every configuration key with its default.")
+@DEBUG
 def config() -> None:
     """Print every configuration key with its default, as the TOML of a wideseek.toml."""
     from wideseek.config import as_toml
