@@ -144,3 +144,9 @@ def test_a_page_that_was_not_read_supports_nothing():
 @given(st.text(), st.text(), st.text(max_size=300))
 def test_any_text_can_be_traced(key, value, text):
     assert len(statuses(["name", "x"], [key, value], page(text, title=key))) == 2
+
+
+def test_a_passage_that_names_the_column_is_quoted_before_a_coincidence():
+    own = page("Alpha is number 3 of the towers.\nyear: 1950\nfloors: 3", title="Alpha")
+    (row,) = trace(Table(["name", "floors"], [["Alpha", "3"]]), ["name"], rollout_that_read(own))
+    assert row[1].quote == "floors: 3"

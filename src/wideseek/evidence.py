@@ -48,7 +48,7 @@ def trace(table: Table, key: Sequence[str], rollout: Rollout) -> EvidenceTable:
     """
     pages = [_ReadPage(page, agent) for page, agent in _pages_read(rollout)]
     keys = [table.columns.index(name) for name in key]
-    return [_trace_row(row, keys, pages) for row in table.rows]
+    return [_trace_row(row, table.columns, keys, pages) for row in table.rows]
 
 
 def supported_share(evidence: EvidenceTable) -> float | None:
@@ -67,21 +67,23 @@ def _pages_read(rollout: Rollout) -> Iterable[tuple[Page, str]]:
                 yield rollout.pages[url], run.path
 
 
-def _trace_row(row: list[str], keys: list[int], pages: list[_ReadPage]) -> list[Evidence]:
+def _trace_row(row: list[str], columns: list[str], keys: list[int], pages: list[_ReadPage]) -> list[Evidence]:
     key = [wanted for index in keys for wanted in _renderings(row[index])[:1]]
     about = [page for page in pages if key and page.mentions(key)]
     about.sort(key=lambda page: not page.is_about(key))  # the entity's own page speaks first
-    return [_trace_cell(cell, key, about) for cell in row]
+    return [_trace_cell(cell, _normal(column), key, about) for cell, column in zip(row, columns, strict=True)]
 
 
-def _trace_cell(cell: str, key: list[str], pages: list[_ReadPage]) -> Evidence:
+def _trace_cell(cell: str, column: str, key: list[str], pages: list[_ReadPage]) -> Evidence:
+    """The best quote: from the first page that has one, and there a passage that names the column if any does."""
     wanted = _renderings(cell)
     if not wanted:
         return Evidence("empty")
     for page in pages:
-        passage = page.passage_with(key, wanted)
-        if passage is not None:
-            return Evidence("supported", page.url, _shortened(passage, cell), page.agent)
+        passages = page.passages_with(key, wanted)
+        if passages:
+            best = max(passages, key=lambda passage: _holds(passage[1], column) if column else False)
+            return Evidence("supported", page.url, _shortened(best[0], cell), page.agent)
     return Evidence("unsupported")
 
 
@@ -110,11 +112,13 @@ class _ReadPage:
     def is_about(self, key: list[str]) -> bool:
         return any(part in (self._title, self._subject) for part in key)
 
-    def passage_with(self, key: list[str], wanted: list[str]) -> str | None:
-        for passage, normal in self._passages:
-            if any(_holds(normal, value) for value in wanted) and all(self._tells(normal, part) for part in key):
-                return passage
-        return None
+    def passages_with(self, key: list[str], wanted: list[str]) -> list[tuple[str, str]]:
+        """The passages (as written, normalised) that hold the whole key and one rendering of the value."""
+        return [
+            (passage, normal)
+            for passage, normal in self._passages
+            if any(_holds(normal, value) for value in wanted) and all(self._tells(normal, part) for part in key)
+        ]
 
     def _tells(self, passage: str, part: str) -> bool:
         return part in (self._title, self._subject) or _holds(passage, part)
