@@ -1,0 +1,93 @@
+"""CSV, JSON and HTML: grids in the text that other programs exchange.
+
+    read_csv, grid_csv      RFC 4180; the first line names the columns
+    read_json, grid_json    {"columns": [...], "rows": [[...], ...]}; read also from a list of objects
+    grid_html               a bare <table>, written only
+
+`BadInput` says what cannot be read, and in CSV on which line.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+
+from wideseek.errors import BadInput
+from wideseek.table.rows import Grid, Row, padded
+
+
+def read_csv(text: str) -> Grid:
+    """The grid in CSV text. Short rows are filled up, empty lines skipped; `BadInput` names the line it cannot read."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    columns: Row | None = None
+    rows: list[Row] = []
+    try:
+        for row in filter(None, reader):
+            if columns is None:
+                columns = row
+            elif any(row[len(columns) :]):
+                raise BadInput(f"CSV, line {reader.line_num}: {len(row)} cells for {len(columns)} columns")
+            else:
+                rows.append(padded(row, len(columns))[: len(columns)])
+    except csv.Error as error:
+        raise BadInput(f"CSV, line {reader.line_num}: {error}") from error
+    return [columns or [], *rows]
+
+
+def grid_csv(grid: Grid) -> str:
+    """CSV as in RFC 4180. No columns give the empty string."""
+    out = io.StringIO(newline="")
+    if grid[0]:
+        csv.writer(out).writerows(grid)
+    return out.getvalue()
+
+
+def read_json(text: str) -> Grid:
+    """The grid in JSON text; its rows may be of any length. Raises `BadInput` for what is no table."""
+    try:
+        # Numbers as their text: 1.50 must not become 1.5, nor a long id a float.
+        data = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"JSON table: {error}") from error
+    if isinstance(data, list) and all(isinstance(item, dict) for item in data):
+        columns = list(dict.fromkeys(name for item in data for name in item))
+        return [columns, *([_json_cell(item.get(name)) for name in columns] for item in data if columns)]
+    if isinstance(data, dict) and _is_list_of(data.get("columns"), str) and _is_list_of(data.get("rows"), list):
+        return [data["columns"], *([_json_cell(cell) for cell in row] for row in data["rows"])]
+    raise BadInput('JSON table: wanted a list of objects, or {"columns": [names], "rows": [[cells], ...]}')
+
+
+def _is_list_of(value: object, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(item, kind) for item in value)
+
+
+def _json_cell(value: object) -> str:
+    """The cell for a JSON value: text as it is, `null` empty, a list of plain values parted by "; ", else JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and not any(isinstance(item, list | dict) for item in value):
+        return "; ".join(map(_json_cell, value))
+    return json.dumps(value, ensure_ascii=False)
+
+
+def grid_json(grid: Grid) -> str:
+    """`{"columns": [...], "rows": [[...], ...]}` on one line."""
+    columns, *rows = grid
+    return json.dumps({"columns": columns, "rows": rows}, ensure_ascii=False)
+
+
+def grid_html(grid: Grid) -> str:
+    """A bare `<table>` with a head and a body, all text escaped, line breaks as `<br>`."""
+    columns, *rows = grid
+    head = _html_line(columns, "th")
+    body = "\n".join(_html_line(row, "td") for row in rows)
+    return f"<table>\n<thead>\n{head}\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _html_line(cells: Row, tag: str) -> str:
+    texts = (html.escape(cell).replace("\n", "<br>") for cell in cells)
+    return "<tr>" + "".join(f"<{tag}>{text}</{tag}>" for text in texts) + "</tr>"
