@@ -131,13 +131,13 @@ def test_a_full_disk_is_one_clear_error(tmp_path):
     with Journal(tmp_path) as journal:
         os.close(journal._file)
         journal._file = os.open("/dev/full", os.O_WRONLY)
-        with pytest.raises(RunDirError, match=r"No space left on device.*--resume"):
+        with pytest.raises(RunDirError, match=r"No space left on device.*run the same again"):
             journal.record("a", "1", Completion(text="x"))
 
 
 def test_a_folder_below_a_file_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunDirError, match="choose another --run-dir"):
+    with pytest.raises(RunDirError, match="choose another folder"):
         Journal(tmp_path / "file" / "run")
 
 

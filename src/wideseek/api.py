@@ -191,17 +191,7 @@ def make_request(
     contract = Contract.of_model(schema) if schema else Contract.parse(columns, key) if columns else None
     if key and not contract:
         raise BadInput("key: needs columns: name the columns of the table, the key among them")
-    return RunRequest(question=question, config=_anywhere(config), contract=contract)
-
-
-def _anywhere(config: Config) -> dict[str, Any]:
-    """What differs from the defaults, with whole paths: a run may be resumed from another folder."""
-    values = config.model_dump(mode="json", exclude_defaults=True)
-    if config.corpus:
-        values["corpus"] = str(config.corpus.resolve())
-    if Path(config.prompts).is_dir():
-        values["prompts"] = str(Path(config.prompts).resolve())
-    return values
+    return RunRequest(question=question, config=config.portable(), contract=contract)
 
 
 SHORT_NAMES = {

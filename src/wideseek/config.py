@@ -146,6 +146,15 @@ class Config(Section):
         except ValidationError as error:
             raise BadConfig("; ".join(_explained(cls, problem, path) for problem in error.errors())) from error
 
+    def portable(self) -> dict[str, Any]:
+        """What differs from the defaults, as JSON values with whole paths: the same in another folder."""
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        if self.corpus:
+            values["corpus"] = str(self.corpus.resolve())
+        if Path(self.prompts).is_dir():
+            values["prompts"] = str(Path(self.prompts).resolve())
+        return values
+
 
 def read_overrides(pairs: Iterable[str]) -> dict[str, Any]:
     """`["budget.calls=20", "model=ollama/qwen3"]` as a dict; values are TOML where they parse as TOML, else text."""

@@ -58,7 +58,7 @@ class Journal:
         self._done: dict[tuple[str, str], msgspec.Raw] = {}
         self._file = -1
         if folder is not None:
-            self._lock = _locked(folder)
+            self._lock = locked(folder)
             try:
                 self._open(folder / "journal.jsonl")
             except BaseException:
@@ -130,8 +130,8 @@ class Journal:
                 written += os.write(self._file, line[written:])
         except OSError as error:
             raise RunDirError(
-                f"{self.folder}: the journal cannot be written ({error.strerror}): make room, then run again with "
-                f"--resume {self.folder}; what was recorded is kept"
+                f"{self.folder}: the journal cannot be written ({error.strerror}): make room, then run the same again "
+                "in this folder; what was recorded is kept"
             ) from error
 
 
@@ -139,15 +139,16 @@ class _Spent(msgspec.Struct):
     usage: Usage = msgspec.field(default_factory=Usage)
 
 
-def _locked(folder: Path) -> FileLock:
+def locked(folder: Path) -> FileLock:
+    """The lock of a run folder, made where it is not there. Raises `RunDirError` where another run holds it."""
     lock = FileLock(folder / "lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise RunDirError(f"{folder}: another run is using it: wait for it, or choose another --run-dir") from error
+        raise RunDirError(f"{folder}: another run is using it: wait for it, or choose another folder") from error
     except OSError as error:
-        raise RunDirError(f"{folder}: cannot be written ({error.strerror}): choose another --run-dir") from error
+        raise RunDirError(f"{folder}: cannot be written ({error.strerror}): choose another folder") from error
     return lock
 
 

@@ -7,6 +7,7 @@
     Turn        the messages appended since the last turn, and the completion that followed (a delta, see below)
     Trajectory  one agent: its role, its place in the agent tree, its turns and why it stopped
     Rollout     one attempt at a task: trajectories lead first, the answer, the pages read, the error if any
+    Score       how good an answer is: one value, the figures behind it, row by row what is wrong
 
 Rollout ⊃ Trajectory ⊃ Turn are the paper's indices *i*, *a*, *t* (arXiv 2602.04634, section 3). A `Turn` stores what
 was appended, never the whole history: concatenating a trajectory's turns gives the exact sequence that was sampled.
@@ -231,6 +232,51 @@ class Rollout(msgspec.Struct, omit_defaults=True, kw_only=True):
     def depth(self) -> int:
         """The largest number of turns that one agent took."""
         return max((len(run.turns) for run in self.trajectories), default=0)
+
+
+# ---------------------------------------------------------------------------------------------------------- scores
+
+
+class WrongCell(msgspec.Struct, gc=False):
+    """A cell of a row that is in the gold table too, with another value."""
+
+    column: str
+    said: str
+    gold: str
+
+
+class RowScore(msgspec.Struct, omit_defaults=True, gc=False):
+    """One row of a scored table: in both tables (`wrong` lists its cells that are not right), or in one of them.
+
+    `key` holds its key cells, as the gold table writes them unless the row is invented.
+    """
+
+    key: list[str]
+    found: Literal["both", "missing", "invented"] = "both"
+    wrong: list[WrongCell] = []
+
+
+class Score(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """How good one answer is.
+
+    `value` is the item F1 of a table (`kind="wide"`) and 0 or 1 for a short answer (`kind="deep"`); `None` means
+    unscored, and `unscored` says why (the judge failed, the infrastructure did), which is never the agent's fault.
+    `parts` are the named figures: `score` (success), `precision_by_row` ... `f1_by_item` for tables, `em`, `f1`,
+    `contains`, `judged` for short answers. `columns` is the share of the matched rows in which a column is right,
+    `rows` what is right, wrong, missing and invented (in `strict` mode). `format_ok` is whether there was an answer in
+    the form asked for; `note` says why a score is 0 where there was none. `judge` counts what judging cost.
+    """
+
+    value: float | None = None
+    mode: str = "strict"
+    parts: dict[str, float] = {}
+    unscored: str | None = None
+    format_ok: bool = True
+    note: str | None = None
+    columns: dict[str, float] = {}
+    rows: list[RowScore] = []
+    judge: Usage = msgspec.field(default_factory=Usage)
+    judge_cached: int = 0
 
 
 # ----------------------------------------------------------------------------------------------------------- pages

@@ -9,6 +9,7 @@ rollout carries the error, so that an answer can still be used and a training st
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -67,6 +68,12 @@ class Team:
         self.budget = budget or Budget()
         self.journal = journal or Journal()
         self.seed = seed
+
+    def with_journal(self, journal: Journal) -> Team:
+        """The same team, recording elsewhere."""
+        team = copy.copy(self)
+        team.journal = journal
+        return team
 
     async def solve(
         self, task: Task, *, trial: int = 0, workflow: Workflow = "team", observe: Observe | None = None

@@ -2,7 +2,7 @@
 
     asking   ask, show, config
     pages    index, search
-    scores   tasks
+    scores   tasks, score, eval, compare, audit
 
 Heavy imports stay inside the functions, so that `--help` is instant. Exit codes: 0 complete · 1 failed · 2 usage or bad
 input · 3 partial (a budget ended it) · 130 interrupted.
@@ -53,6 +53,6 @@ def main() -> None:
 for command in (
     *(asking.ask, asking.show, asking.config),
     *(pages.index, pages.search),
-    *(scores.tasks,),
+    *(scores.tasks, scores.score, scores.evaluate, scores.compare, scores.audit),
 ):
     app.add_command(command)

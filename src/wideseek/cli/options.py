@@ -1,13 +1,50 @@
-"""What the commands share: the options that several have, and what they say in an error."""
+"""What the commands share: the options that several have, exit codes, and how results are printed."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from wideseek.table import Table
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show the trace of an error.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 FOLDER = click.Path(path_type=Path)
+
+
+def console() -> Console:
+    """Where progress goes: standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def print_json(record: Any) -> None:
+    """One JSON object on standard output."""
+    import msgspec
+
+    sys.stdout.buffer.write(msgspec.json.encode(record) + b"\n")
+
+
+def print_table(table: Table) -> None:
+    """A table on standard output: drawn on a terminal, markdown for a pipe."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    screen = Console()
+    if not screen.is_terminal:
+        click.echo(table.to_markdown())
+        return
+    grid = Grid(*map(escape, table.columns))
+    for row in table.rows:
+        grid.add_row(*map(escape, row))
+    screen.print(grid)

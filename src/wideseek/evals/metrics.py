@@ -1,0 +1,279 @@
+"""From attempts to figures.
+
+A score is a matrix [tasks, trials] with NaN where an attempt has none. With s_qn the score of task q in trial n,
+over the scored trials of each task (WideSearch, arXiv 2508.07999, section 4):
+
+    Avg@N = mean_q mean_n s_qn      Max@N = mean_q max_n s_qn      Min@N = mean_q min_n s_qn
+    Pass@N = Max@N of success       bound = mean over all planned attempts, unscored ones as 0
+
+A wide task succeeds when its table is right in every cell (`score`), a deep one when the judge accepts its answer
+(`judged`). Intervals are over tasks: bootstrap of Avg@N, Wilson for success. The critical path of an attempt is what
+would remain with unlimited parallel hardware: the lead's own turns, and the slowest subagent of each round.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
+
+import numpy as np
+
+from wideseek.answer import boxed, final_table
+from wideseek.errors import ToolError
+from wideseek.evals.records import Attempt, Costs, Metric, Scores, Setup, Status, Summary, Work
+from wideseek.evals.stats import Floats, bootstrap_interval, wilson_interval
+from wideseek.evidence import supported_share, trace
+from wideseek.records import Kind, Message, Rollout, Task, Trajectory, Usage
+from wideseek.roles import Profile, Role
+from wideseek.table import Table, norm_column
+
+METRICS: dict[str, dict[Kind, str]] = {
+    "item_f1": {"wide": "f1_by_item"},
+    "row_f1": {"wide": "f1_by_row"},
+    "success": {"wide": "score", "deep": "judged"},
+    "em": {"deep": "em"},
+    "answer_f1": {"deep": "f1"},
+    "contains": {"deep": "contains"},
+}
+"""Which part of a score each figure is made of, by kind of task."""
+
+BY_MODE = ("item_f1", "row_f1", "success")  # the others are the same in every mode
+
+
+# -------------------------------------------------------------------------------------------------------- one attempt
+
+
+def measure(attempt: Attempt, rollout: Rollout, profile: Profile, roles: Mapping[str, Role], *, timed: bool) -> Attempt:
+    """Fill in what the rollout's agents did and cost. `timed`: no call was taken from a journal."""
+    calls = tool_calls(rollout, profile, roles)
+    attempt.stop, attempt.supported = rollout.stop, supported(rollout)
+    attempt.searches, attempt.reads = calls["search"], calls["access"]
+    attempt.subagents = len(rollout.trajectories) - 1
+    attempt.turns = sum(len(run.turns) for run in rollout.trajectories)
+    attempt.width, attempt.depth = rollout.width, rollout.depth
+    attempt.usage = rollout.usage
+    for run in rollout.trajectories:
+        attempt.usage_by_role[run.role] = attempt.usage_by_role.get(run.role, Usage()) + run.usage
+    attempt.critical_turns = int(critical_path(rollout, lambda run: len(run.turns)))
+    if timed:
+        attempt.seconds, attempt.critical_seconds = rollout.seconds, critical_path(rollout, _own_seconds)
+    return attempt
+
+
+def supported(rollout: Rollout) -> float | None:
+    """The share of the answer's cells that stand on a page read, `None` where there is no table or box."""
+    table = final_table(rollout.answer)
+    if table is None:
+        short = boxed(rollout.answer)
+        if short is None:
+            return None
+        table = Table(["answer"], [[short]])
+    wanted = {norm_column(name) for name in rollout.task.unique_columns}
+    key = [name for name in dict.fromkeys(table.columns) if norm_column(name) in wanted] or table.columns[:1]
+    return supported_share(trace(table, key, rollout))
+
+
+def tool_calls(rollout: Rollout, profile: Profile, roles: Mapping[str, Role]) -> Counter[str]:
+    """How often each tool was used, by the tool's own name: calls that ran and did not fail, a list's items apart."""
+    counts: Counter[str] = Counter()
+    for run in rollout.trajectories:
+        role = roles[run.role]
+        replies = {m.call_id: m for m in run.messages() if isinstance(m, Message) and m.role == "tool"}
+        for turn in run.turns:
+            for call in turn.completion.tool_calls:
+                face, reply = profile.faces(role).get(call.name), replies.get(call.id)
+                if face is None or reply is None or reply.error:
+                    continue
+                try:
+                    counts[face.tool] += min(len(face.calls(call.arguments)), role.max_calls)
+                except ToolError:  # its reply was an error with the same id as a later call's
+                    continue
+    return counts
+
+
+def critical_path(rollout: Rollout, cost: Callable[[Trajectory], float]) -> float:
+    """The lead's own cost, and of each of its rounds the dearest subagent's."""
+    rounds: dict[str, float] = defaultdict(float)
+    for run in rollout.trajectories[1:]:
+        number = run.path.rpartition(".")[0]
+        rounds[number] = max(rounds[number], cost(run))
+    return cost(rollout.lead) + sum(rounds.values())
+
+
+def _own_seconds(run: Trajectory) -> float:
+    """An agent's wall time; of an agent that waits for others, the time of its own turns."""
+    return run.seconds if run.role != "lead" else sum(turn.seconds for turn in run.turns)
+
+
+# ------------------------------------------------------------------------------------------------------- all attempts
+
+
+def score_matrix(
+    metric: str, mode: str, tasks: Sequence[Task], attempts: Iterable[Attempt], trials: int
+) -> tuple[list[Task], Floats]:
+    """The tasks that `metric` is about, and its scores [tasks, trials], NaN where an attempt has none."""
+    parts = METRICS[metric]
+    chosen = [task for task in tasks if task.kind in parts]
+    rows = {task.instance_id: number for number, task in enumerate(chosen)}
+    matrix = np.full((len(chosen), trials), np.nan)
+    for attempt in attempts:
+        row, scored = rows.get(attempt.instance_id), attempt.scores.get(mode)
+        if row is not None and scored is not None and attempt.trial < trials:
+            matrix[row, attempt.trial] = scored[parts[attempt.kind]]
+    return chosen, matrix
+
+
+def metric_of(matrix: Floats, *, proportion: bool = False, seed: int = 0) -> Metric | None:
+    """The figure of a matrix [tasks, trials]; `None` where nothing was scored. `proportion`: scores are 0 or 1."""
+    scored = ~np.isnan(matrix)
+    some = matrix[scored.any(axis=1)]
+    if not len(some):
+        return None
+    average, highest = np.nanmean(some, axis=1), np.nanmax(some, axis=1)
+    mean = float(average.mean())
+    return Metric(
+        avg=mean,
+        max=float(highest.mean()),
+        min=float(np.nanmin(some, axis=1).mean()),
+        bound=float(np.nan_to_num(matrix).mean()),
+        ci95=wilson_interval(mean, len(some)) if proportion else bootstrap_interval(average, seed=seed),
+        pass_at_n=float(highest.mean()) if proportion else None,
+        tasks=len(some),
+        attempts=int(scored.sum()),
+        planned=matrix.size,
+    )
+
+
+def scores_of(
+    mode: str, tasks: Sequence[Task], attempts: Sequence[Attempt], trials: int, metrics: Iterable[str] = METRICS
+) -> Scores:
+    """The figures of one mode."""
+    figures = {}
+    for name in metrics:
+        _, matrix = score_matrix(name, mode, tasks, attempts, trials)
+        figures[name] = metric_of(matrix, proportion=name in ("success", "em"))
+    return Scores(**figures)
+
+
+def summarise(
+    setup: Setup, tasks: Sequence[Task], attempts: Sequence[Attempt], *, spent: Usage | None = None, interrupted: bool
+) -> Summary:
+    """All figures of a run. `spent` is what it has cost altogether (default: what its attempts say)."""
+    trials, mode = setup.trials, setup.modes[0]
+    plain = scores_of(mode, tasks, attempts, trials)
+    planned, unscored = len(tasks) * trials, _unscored(attempts, len(tasks) * trials)
+    languages = sorted({task.language or "en" for task in tasks})
+    return Summary(
+        **{name: getattr(plain, name) for name in METRICS},
+        bench=setup.bench,
+        model=setup.model,
+        workflow=setup.workflow,
+        width=setup.width,
+        trials=trials,
+        tasks=len(tasks),
+        planned=planned,
+        scored=planned - sum(unscored.values()),
+        status=_status(planned, unscored, interrupted),
+        unscored=unscored,
+        problems=_problems(attempts),
+        modes=setup.modes,
+        official=scores_of("official", tasks, attempts, trials, BY_MODE) if "official" in setup.modes else None,
+        by_language={
+            language: scores_of(mode, [task for task in tasks if task.language == language], attempts, trials)
+            for language in languages
+        },
+        supported=_mean(row.supported for row in attempts if row.ended),
+        work=_work([row for row in attempts if row.ended]),
+        costs=_costs(attempts, spent),
+        notes=setup.notes,
+    )
+
+
+def _unscored(attempts: Iterable[Attempt], planned: int) -> dict[str, int]:
+    """Attempts without a score by reason, none left out."""
+    outcomes = Counter(row.outcome for row in attempts)
+    counts: dict[str, int] = {name: count for name, count in outcomes.items() if name != "scored"}
+    missing = planned - outcomes.total()
+    return counts | {"missing": missing} if missing else counts
+
+
+def _status(planned: int, unscored: dict[str, int], interrupted: bool) -> Status:
+    if not unscored:
+        return "complete"
+    if interrupted:
+        return "interrupted"
+    return "failed" if unscored.get("policy") and sum(unscored.values()) == planned else "partial"
+
+
+def _problems(attempts: Iterable[Attempt]) -> list[str]:
+    """The commonest reasons for a missing score, with their counts."""
+    counts = Counter(row.problem for row in attempts if row.problem)
+    return [f"{count} × {problem}" for problem, count in counts.most_common(5)]
+
+
+def _work(attempts: Sequence[Attempt]) -> Work:
+    if not attempts:
+        return Work()
+    names = ("searches", "reads", "subagents", "turns", "width", "depth", "critical_turns")
+    return Work(
+        **{name: fmean(getattr(row, name) for row in attempts) for name in names},
+        tokens=fmean(row.usage.tokens for row in attempts),
+        usd=fmean(row.usage.usd for row in attempts),
+        seconds=_mean(row.seconds for row in attempts),
+        critical_seconds=_mean(row.critical_seconds for row in attempts),
+        timed=sum(row.seconds is not None for row in attempts),
+    )
+
+
+def _costs(attempts: Iterable[Attempt], spent: Usage | None) -> Costs:
+    by_role: dict[str, Usage] = {}
+    judge = kept = paid = Usage()
+    for row in attempts:
+        for role, usage in row.usage_by_role.items():
+            by_role[role] = by_role.get(role, Usage()) + usage
+        judge, kept, paid = judge + row.judge_usage, kept + row.usage, paid + row.spent
+    total = spent if spent is not None else paid + judge
+    return Costs(by_role=by_role, judge=judge, abandoned=_less(total, kept + judge), total=total)
+
+
+def _less(total: Usage, part: Usage) -> Usage:
+    return Usage(
+        max(0, total.calls - part.calls),
+        max(0, total.prompt_tokens - part.prompt_tokens),
+        max(0, total.completion_tokens - part.completion_tokens),
+        max(0.0, total.usd - part.usd),
+    )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+# ------------------------------------------------------------------------------------------------------- for a screen
+
+
+def summary_table(summary: Summary) -> Table:
+    """The figures as a table: one line a figure, mode and language."""
+    columns = ["metric", f"avg@{summary.trials}", "95 % interval", "bound", f"max@{summary.trials}"]
+    columns += [f"min@{summary.trials}", f"pass@{summary.trials}", "tasks", "scored"]
+    first = summary.modes[0] if summary.modes else "strict"
+    blocks: list[tuple[str, Scores]] = [(first, summary)]
+    blocks += [("official", summary.official)] if summary.official else []
+    if len(summary.by_language) > 1:
+        blocks += [(f"{first}, {language}", scores) for language, scores in summary.by_language.items()]
+    lines = [
+        _line(f"{name} ({label})", metric)
+        for label, scores in blocks
+        for name in METRICS
+        if (metric := getattr(scores, name)) is not None
+    ]
+    return Table(columns, lines)
+
+
+def _line(label: str, metric: Metric) -> list[str]:
+    interval = f"{metric.ci95[0]:.3f} to {metric.ci95[1]:.3f}" if metric.ci95 else ""
+    passed = "" if metric.pass_at_n is None else f"{metric.pass_at_n:.3f}"
+    figures = [f"{metric.avg:.3f}", interval, f"{metric.bound:.3f}", f"{metric.max:.3f}", f"{metric.min:.3f}", passed]
+    return [label, *figures, f"{metric.tasks}", f"{metric.attempts} of {metric.planned}"]

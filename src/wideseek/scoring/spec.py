@@ -1,0 +1,124 @@
+"""What a table task asks for and how each of its columns is compared, read from the task or derived from its gold.
+
+    Spec         the key columns, the required columns, a rule per column; names as `norm_column` makes them
+    ColumnRule   preprocess -> metric (with its criterion), as in WideSearch's `eval_pipeline`
+    gold_table   the gold table, cut to nothing, in the spelling of the task
+
+A task that brings no `evaluation` is compared by rules that follow from its gold cells (blank ones left aside):
+
+    a key column, or years (whole numbers from 1000 to 2999)     norm_str        exact_match
+    all numbers (1,234 · -1.5 · 12%)                             extract_number  number_near, criterion 0: equal value
+    all dates in a common notation                               norm_date       date_near
+    anything else                                                norm_str        exact_match
+
+The tolerance for derived numbers is 0 because nothing in a gold table says that 5 % off is right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from wideseek.errors import BadInput
+from wideseek.records import Task
+from wideseek.scoring.dates import common_date
+from wideseek.table import Table, find_tables, norm_column
+
+PREPROCESS = ("norm_str", "extract_number", "norm_date")
+METRICS = ("exact_match", "in_match", "url_match", "number_near", "date_near", "llm_judge")
+SAME_MEANING = "Right if it means about the same as the reference, or names the same thing. The wording may differ."
+
+_YEAR = re.compile(r"[12]\d{3}")
+_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?\s?%?")
+
+
+class ColumnRule(msgspec.Struct, frozen=True):
+    """How a column's cells are prepared and compared. `criterion` is a tolerance for numbers, a text for judges."""
+
+    preprocess: tuple[str, ...] = ("norm_str",)
+    metric: tuple[str, ...] = ("exact_match",)
+    criterion: float | str | None = None
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """The columns of a table task. `key` is a part of `required`; there is a rule for every required column."""
+
+    key: list[str]
+    required: list[str]
+    rules: dict[str, ColumnRule]
+
+    @classmethod
+    def of(cls, task: Task, gold: Table) -> Spec:
+        """From `task.evaluation`, or derived from the gold table. Raises `BadInput` naming the task for a bad one."""
+        given = task.evaluation or {}
+        required = _names(given.get("required") or task.required or gold.columns)
+        key = _names(given.get("unique_columns") or task.unique_columns) or required[:1]
+        normed = [norm_column(name) for name in gold.columns]
+        for name in required:
+            if name not in normed:
+                raise BadInput(
+                    f"task {task.instance_id}: its gold table lacks the required column {name!r}; "
+                    f"it has: {', '.join(map(repr, gold.columns)) or 'none'}"
+                )
+        for name in key:
+            if name not in required:
+                raise BadInput(
+                    f"task {task.instance_id}: the key column {name!r} is not among the required ones: "
+                    f"{', '.join(map(repr, required))}"
+                )
+        pipeline = {norm_column(name): rule for name, rule in (given.get("eval_pipeline") or {}).items()}
+        rules = {
+            name: _given_rule(task, name, pipeline[name])
+            if name in pipeline
+            else _derived_rule([row[normed.index(name)] for row in gold.rows], is_key=name in key)
+            for name in required
+        }
+        return cls(key, required, rules)
+
+
+def gold_table(task: Task) -> Table:
+    """The gold table: from `meta["answer_csv"]` where a loader put the published CSV there, else from `answer`.
+
+    Raises `BadInput` naming the task where there is none.
+    """
+    csv = task.meta.get("answer_csv")
+    if isinstance(csv, str):
+        try:
+            return Table.from_csv(csv.removeprefix("\ufeff"))
+        except BadInput as error:
+            raise BadInput(f"task {task.instance_id}: its gold table: {error}") from error
+    tables = find_tables(task.answer) if isinstance(task.answer, str) else []
+    if not tables:
+        raise BadInput(f"task {task.instance_id}: no gold table to score against: `answer` has to hold one")
+    return tables[-1]
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(map(norm_column, names)))
+
+
+def _given_rule(task: Task, column: str, given: Any) -> ColumnRule:
+    try:
+        rule = msgspec.convert(given, ColumnRule)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"task {task.instance_id}: evaluation of column {column!r}: {error}") from error
+    for name, known in [*((name, PREPROCESS) for name in rule.preprocess), *((name, METRICS) for name in rule.metric)]:
+        if name not in known:
+            raise BadInput(
+                f"task {task.instance_id}: evaluation of column {column!r}: {name!r} is none of {', '.join(known)}"
+            )
+    return rule
+
+
+def _derived_rule(cells: Sequence[str], *, is_key: bool) -> ColumnRule:
+    filled = [cell.strip() for cell in cells if cell.strip()]
+    if is_key or not filled or all(map(_YEAR.fullmatch, filled)):
+        return ColumnRule()
+    if all(map(_NUMBER.fullmatch, filled)):
+        return ColumnRule(("extract_number",), ("number_near",), 0.0)
+    if all(map(common_date, filled)):
+        return ColumnRule(("norm_date",), ("date_near",))
+    return ColumnRule()
