@@ -136,15 +136,23 @@ def _is_separator(line: str) -> bool:
     return bool(cells) and all(_RULE_CELL.fullmatch(cell) for cell in cells)
 
 
+_ESCAPING = frozenset("\\&<")
+
+
 def _cells(line: str) -> Row:
-    return [_DECODED.sub(_decoded, cell) for cell in _raw_cells(line)]
+    cells = _raw_cells(line)
+    if _ESCAPING.isdisjoint(line):  # most lines hold nothing to decode
+        return cells
+    return [_DECODED.sub(_decoded, cell) for cell in cells]
 
 
 def _raw_cells(line: str) -> Row:
     """The cells of a stripped line as written, stripped, without the outer pipes' empty ones."""
-    # A line holds no line feed, so it can stand for the pipes that part cells.
-    marked = re.sub(r"\\.|\|", lambda match: "\n" if match[0] == "|" else match[0], line)
-    cells = [cell.strip() for cell in marked.split("\n")]
+    if "\\" in line:  # a line holds no line feed, so that can stand for the pipes that part cells
+        line = re.sub(r"\\.|\|", lambda match: "\n" if match[0] == "|" else match[0], line)
+        cells = [cell.strip() for cell in line.split("\n")]
+    else:
+        cells = [cell.strip() for cell in line.split("|")]
     if len(cells) > 1 and not cells[0]:
         cells = cells[1:]
     if len(cells) > 1 and not cells[-1]:
