@@ -128,3 +128,12 @@ async def test_no_run_makes_more_calls_than_it_may(calls):
     rollout = await crew.solve(TASK)
     assert crew.budget.spent.calls <= calls
     assert rollout.stop in ("answer", "budget")
+
+
+async def test_a_round_of_parallel_calls_does_not_run_past_the_token_limit_together():
+    sub = Model(script("report"), tokens=100, seconds=0.01)
+    lead = Model(script(delegate(*map(str, range(10))), table("| A | 1 |")), tokens=100)
+    crew = team(lead, sub, budget=Budget(Limits(tokens=600)))
+    rollout = await crew.solve(TASK)
+    assert crew.budget.spent.tokens <= 700
+    assert rollout.stop == "answer"  # the last stretch was left for the lead

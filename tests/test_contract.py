@@ -375,3 +375,17 @@ def test_typing_conforms_first_and_a_foreign_model_is_refused() -> None:
     assert notes == ["Column 'x' was not asked for and was left out."]
     with pytest.raises(BadInput, match="no column 'Name'"):
         Contract.parse("Id").typed(Table(["Id"]), model)
+
+
+def test_a_key_that_no_column_is_called_like_is_read_from_the_first_column():
+    contract = Contract.parse("Island,Inhabitants")
+    table, notes = contract.conform(Table(["name", "area"], [["Koror", "60"], ["Angaur", "8"]]))
+    assert [row[0] for row in table.rows] == ["Koror", "Angaur"]
+    assert any("'name', the first, was read as the key 'Island'" in note for note in notes)
+
+
+def test_rows_without_any_wanted_column_are_left_out_with_a_note():
+    contract = Contract.parse("Island,Inhabitants")
+    table, notes = contract.conform(Table(["Inhabitants"], [[""], [""]]))
+    assert table.rows == []
+    assert any("2 rows without any of the columns left out" in note for note in notes)

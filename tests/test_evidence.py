@@ -150,3 +150,9 @@ def test_a_passage_that_names_the_column_is_quoted_before_a_coincidence():
     own = page("Alpha is number 3 of the towers.\nyear: 1950\nfloors: 3", title="Alpha")
     (row,) = trace(Table(["name", "floors"], [["Alpha", "3"]]), ["name"], rollout_that_read(own))
     assert row[1].quote == "floors: 3"
+
+
+def test_a_key_of_two_columns_is_supported_where_one_of_them_is_the_title():
+    own = page("Alpha is one of the towers.\nheight: 12", title="Alpha")
+    key = ("name", "height")
+    assert statuses(["name", "height"], ["Alpha", "12"], own, key=key) == ["supported", "supported"]

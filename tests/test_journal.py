@@ -186,3 +186,17 @@ async def test_a_larger_budget_goes_on_where_the_smaller_one_had_closed(tmp_path
         rollout = await team(model, journal=journal, budget=budget).solve(TASK, workflow="single")
     assert not rollout.partial
     assert journal.recalled >= 3
+
+
+async def test_a_partial_run_resumed_with_the_same_budget_is_the_same_and_costs_nothing(tmp_path):
+    limits = Limits(calls=10)
+    with Journal(tmp_path) as journal:
+        crew = team(Expert(), Expert(), journal=journal, budget=Budget(limits))
+        first = await crew.solve(TASK)
+    assert first.partial
+    for _ in range(2):
+        with Journal(tmp_path) as journal:
+            budget = Budget(limits, spent=journal.spent())
+            again = await team(Expert(), Expert(), journal=journal, budget=budget).solve(TASK)
+        assert again.answer == first.answer
+        assert budget.spent.calls == crew.budget.spent.calls

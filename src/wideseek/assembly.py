@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,6 +22,9 @@ from wideseek.policy.base import Policy, Sampling
 from wideseek.roles import LEAD, SINGLE, SUB, Profile, Role
 from wideseek.team import PageTools, Team
 from wideseek.tools.base import Source
+
+if TYPE_CHECKING:
+    from wideseek.tools.corpus import Corpus
 
 
 @contextlib.asynccontextmanager
@@ -54,7 +58,16 @@ def _roles(config: Config) -> dict[str, Role]:
 
 
 def open_policies(config: Config) -> dict[str, Policy]:
-    """A policy for every role. Raises `BadInput` for a model name that cannot be read."""
+    """A policy for every role.
+
+    Raises `BadInput` for a model name that cannot be read, and for a budget in dollars without the models' prices.
+    """
+    for model in {config.model, config.sub_model or config.model} - {"expert", *config.prices}:
+        if config.budget.usd is not None:
+            raise BadInput(
+                f"budget.usd: needs what {model!r} costs: add prices.{model!r} with prompt and completion, in dollars per "
+                "million tokens, to the configuration"
+            )
     lead = open_policy(config.model, config)
     sub = open_policy(config.sub_model, config) if config.sub_model else lead
     return {"lead": lead, "single": lead, "sub": sub, "summary": sub}
@@ -90,11 +103,11 @@ def open_source(corpus: Path | None) -> Source:
     from wideseek.tools.cache import Cached
     from wideseek.tools.corpus import Corpus
 
-    return Cached(Corpus.open(corpus if corpus else _pocket_index()))
+    return Cached(Corpus.open(corpus) if corpus else _pocket_corpus())
 
 
-def _pocket_index() -> Path:
-    """The index of the pocket world in the user's cache, built on first use; its name holds the pages' fingerprint."""
+def _pocket_corpus() -> Corpus:
+    """The pocket world, indexed in the user's cache on first use, and again where that index is damaged or gone."""
     import hashlib
     import tempfile
 
@@ -102,20 +115,29 @@ def _pocket_index() -> Path:
     from platformdirs import user_cache_path
 
     from wideseek.assets import world_pages
-    from wideseek.records import Page, read_jsonl
-    from wideseek.tools.corpus import FORMAT, Corpus
+    from wideseek.tools.corpus import FORMAT
 
-    pages = world_pages()
-    name = f"pocket-{hashlib.blake2b(pages.read_bytes(), digest_size=6).hexdigest()}-{FORMAT}"
+    fingerprint = hashlib.blake2b(world_pages().read_bytes(), digest_size=6).hexdigest()
     for home in (user_cache_path("wideseek"), Path(tempfile.gettempdir()) / "wideseek"):
-        index = home / name
         try:
             home.mkdir(parents=True, exist_ok=True)
-            with FileLock(home / f"{name}.lock"):
-                if not (home / f"{name}.done").exists():
-                    Corpus.build(read_jsonl(pages, Page), index)
-                    (home / f"{name}.done").touch()
-            return index
-        except OSError:  # a home that cannot be written (containers, batch jobs): the temporary folder will do
+            with FileLock(home / f"pocket-{fingerprint}.lock"):
+                return _opened_or_rebuilt(home / f"pocket-{fingerprint}-{FORMAT}")
+        except (OSError, BadInput):  # a home that cannot be written (containers, a full disk): another may do
             continue
     raise BadInput(f"{user_cache_path('wideseek')}: cannot be written, nor can the temporary folder: make room in one")
+
+
+def _opened_or_rebuilt(index: Path) -> Corpus:
+    import shutil
+
+    from wideseek.assets import world_pages
+    from wideseek.records import Page, read_jsonl
+    from wideseek.tools.corpus import Corpus
+
+    try:
+        return Corpus.open(index)
+    except BadInput:
+        shutil.rmtree(index, ignore_errors=True)
+        Corpus.build(read_jsonl(world_pages(), Page), index)
+        return Corpus.open(index)

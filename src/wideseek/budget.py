@@ -47,6 +47,8 @@ class Budget:
         self.limits = limits or Limits()
         self.spent = spent or Usage()
         self.interrupted = False
+        self._running = 0
+        self._answered = Usage()
         self._clock = clock
         self._started = clock()
         self._waiting: set[asyncio.Timeout] = set()
@@ -59,7 +61,7 @@ class Budget:
     @property
     def limited(self) -> bool:
         """Whether anything can run out."""
-        return bool(self._dimensions())
+        return bool(self._dimensions(self.spent))
 
     @property
     def closing(self) -> bool:
@@ -69,19 +71,23 @@ class Budget:
     @property
     def share(self) -> float:
         """The largest spent share of any limit; 1 or more when something has run out."""
-        return max((spent / limit if limit else 1.0 for _, spent, limit in self._dimensions()), default=0.0)
+        return self._share(self.spent)
+
+    def _share(self, spent: Usage) -> float:
+        return max((used / limit if limit else 1.0 for _, used, limit in self._dimensions(spent)), default=0.0)
 
     @property
     def reason(self) -> str:
         """What ended or is ending the run, in words."""
         if self.interrupted:
             return "interrupted by the user"
-        name, spent, limit = max(self._dimensions(), key=lambda d: d[1] / d[2] if d[2] else 1.0)
+        name, spent, limit = max(self._dimensions(self.spent), key=lambda d: d[1] / d[2] if d[2] else 1.0)
         return f"budget: {_amount(spent)} of {_amount(limit)} {name}"
 
     def spend(self, usage: Usage) -> None:
-        """Count what was used. Calls are counted when they start (`call`), so `usage.calls` is not added again."""
+        """Count what a call used. Calls are counted when they start (`call`), so `usage.calls` is not added again."""
         self.spent = self.spent + msgspec.structs.replace(usage, calls=0)
+        self._answered = self._answered + msgspec.structs.replace(usage, calls=1)
 
     def interrupt(self) -> None:
         """End the run now: running calls are cut off, no new one starts."""
@@ -91,13 +97,40 @@ class Budget:
             waiting.reschedule(now)
 
     def call(self, *, lead: bool) -> AbstractAsyncContextManager[None]:
-        """Around one model call. Raises `BudgetEnded` if it may not start, or if time or the user cuts it off."""
+        """Around one model call. Raises `BudgetEnded` if it may not start, or if time or the user cuts it off.
+
+        A subagent's call, and those that are still running, count with what calls have used on average: so a round of
+        parallel subagents does not run past the limit together.
+        """
         end = 1.0 if lead else 1 - self.limits.reserve / 2
         calls = self.limits.calls
-        if self.share >= end or (calls is not None and self.spent.calls + 1 > calls * end):
+        expected = self.spent if lead else self._expected()
+        if (
+            self.share >= end
+            or self._share(expected) > end
+            or (calls is not None and self.spent.calls + 1 > calls * end)
+        ):
             raise BudgetEnded(self.reason)
         self.spent = self.spent + Usage(calls=1)
-        return self.guard(lead=lead)
+        return self._counted(lead)
+
+    @asynccontextmanager
+    async def _counted(self, lead: bool) -> AsyncIterator[None]:
+        self._running += 1
+        try:
+            async with self.guard(lead=lead):
+                yield
+        finally:
+            self._running -= 1
+
+    def _expected(self) -> Usage:
+        """What will have been spent when the running calls and one more have ended."""
+        done, running = self._answered, self._running + 1
+        if not done.calls:
+            return self.spent
+        each = Usage(0, done.prompt_tokens // done.calls, done.completion_tokens // done.calls, done.usd / done.calls)
+        more = Usage(0, each.prompt_tokens * running, each.completion_tokens * running, each.usd * running)
+        return self.spent + more
 
     @asynccontextmanager
     async def guard(self, *, lead: bool) -> AsyncIterator[None]:
@@ -122,8 +155,8 @@ class Budget:
         end = 1.0 if lead else 1 - self.limits.reserve / 2
         return max(0.0, self.limits.seconds * end - self.seconds)
 
-    def _dimensions(self) -> list[tuple[str, float, float]]:
-        limits, spent = self.limits, self.spent
+    def _dimensions(self, spent: Usage) -> list[tuple[str, float, float]]:
+        limits = self.limits
         pairs = [
             ("tokens", spent.tokens, limits.tokens),
             ("US dollars", spent.usd, limits.usd),

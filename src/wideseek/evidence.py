@@ -117,7 +117,8 @@ class _ReadPage:
         return [
             (passage, normal)
             for passage, normal in self._passages
-            if any(_holds(normal, value) for value in wanted) and all(self._tells(normal, part) for part in key)
+            if any(self._tells(normal, value) if value in key else _holds(normal, value) for value in wanted)
+            and all(self._tells(normal, part) for part in key)
         ]
 
     def _tells(self, passage: str, part: str) -> bool:

@@ -108,7 +108,8 @@ class CallSubagent:
         run = await self._start(f"{place.agent.path}/{place.turn}.{place.index + 1}", task)
         if run.answer:
             return ToolResult(self._say("subagent_result", index=place.index + 1, task=task, answer=run.answer))
-        problem = run.error or f"it stopped without an answer ({run.stop})"
+        # Why the budget ended is left out: its amounts differ from run to run, and a resumed run has to say the same.
+        problem = str(run.error) if run.stop == "error" else f"it stopped without an answer ({run.stop})"
         return ToolResult(self._say("subagent_failed", index=place.index + 1, task=task, problem=problem), error=True)
 
 

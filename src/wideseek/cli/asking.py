@@ -175,15 +175,19 @@ def _new_run_dir(question: str) -> Path:
     """A folder that nobody has, in the user's own data: the start's time and the question's first words."""
     import re
     import time
+    from contextlib import suppress
+    from itertools import count
 
     from platformdirs import user_state_path
 
     words = "-".join(re.findall(r"\w+", question.lower())[:6])[:48]
     folder = user_state_path("wideseek") / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{words}"
-    number = 1
-    while (numbered := folder.with_name(f"{folder.name}-{number}" if number > 1 else folder.name)).exists():
-        number += 1
-    return numbered
+    for number in count(1):
+        claimed = folder.with_name(f"{folder.name}-{number}" if number > 1 else folder.name)
+        with suppress(FileExistsError):
+            claimed.mkdir(parents=True)
+            return claimed
+    raise AssertionError("unreachable: the numbers do not end")
 
 
 @click.command(short_help="Show a run: its agents, or what one of them did, turn by turn.")

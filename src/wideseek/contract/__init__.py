@@ -70,14 +70,15 @@ class Contract(msgspec.Struct, frozen=True):
         """The table with exactly the contract's columns and one row a key, and notes on what changed.
 
         * Columns are matched by name: exactly, else by `norm_column`, else by letters and digits alone, else without a
-          remark in brackets ("Revenue (USD)"), else by likeness; never two to one. What is missing becomes empty cells,
-          what was not asked for is left out, a doubled column gives the first filled cell of each row.
+          remark in brackets ("Revenue (USD)"), else by likeness; never two to one. A key that none is like is read from
+          the first column. What is missing becomes empty cells, what was not asked for is left out, a doubled column
+          gives the first filled cell of each row.
         * Rows with an empty key are left out, unless every row's is; rows that repeat a key become one, each cell the
           first that is filled.
 
         Conforming a second time changes nothing.
         """
-        sources, notes = column_sources(table, self.columns)
+        sources, notes = column_sources(table, self.columns, self.key[0])
         rows = [[first_filled(row[i] for i in indices) for indices in sources] for row in table.rows]
         named, key_notes = self._rows_with_key(rows)
         merged, merge_notes = self._rows_merged(named)
@@ -128,7 +129,9 @@ class Contract(msgspec.Struct, frozen=True):
         if named:
             return named, [f"{row_count(lost)} without a key ({names}) left out."]
         filled = [row for row in rows if any(map(str.strip, row))]
-        return filled, [f"No row has a key ({names}): rows were kept as they are."] if filled else []
+        blank = len(rows) - len(filled)
+        notes = [f"No row has a key ({names}): rows were kept as they are."] if filled else []
+        return filled, notes + ([f"{row_count(blank)} without any of the columns left out."] if blank else [])
 
     def _rows_merged(self, rows: list[Row]) -> tuple[list[Row], list[str]]:
         """One row a key, with a note for every key that came more than once."""

@@ -17,8 +17,11 @@ from wideseek.table import Table, norm_column, norm_key
 _ALIKE = 93.0  # of 100: one slip in a long word; "Country" and "County" are 92
 
 
-def column_sources(table: Table, wanted: Sequence[str]) -> tuple[list[list[int]], list[str]]:
-    """For each wanted column the indices of the table's columns that give its cells, and notes."""
+def column_sources(table: Table, wanted: Sequence[str], key: str) -> tuple[list[list[int]], list[str]]:
+    """For each wanted column the indices of the table's columns that give its cells, and notes.
+
+    A key that nothing is called like is read from the table's first column, if that is not wanted as another.
+    """
     found = table.columns
     sources = [[i for i, name in enumerate(found) if norm_column(name) == norm_column(column)] for column in wanted]
     notes = [
@@ -33,6 +36,10 @@ def column_sources(table: Table, wanted: Sequence[str]) -> tuple[list[list[int]]
             sources[w] = [i]
             notes.append(f"Column {found[i]!r} was read as {wanted[w]!r}.")
     taken = {i for indices in sources for i in indices}
+    if not sources[wanted.index(key)] and found and 0 not in taken:
+        sources[wanted.index(key)] = [0]
+        taken.add(0)
+        notes.append(f"Column {found[0]!r}, the first, was read as the key {key!r}.")
     notes += [
         f"Column {wanted[w]!r} is missing; its cells are empty." for w, indices in enumerate(sources) if not indices
     ]
