@@ -104,7 +104,7 @@ def test_a_question_that_cannot_be_answered_is_exit_code_1_with_the_reason(wides
         (["ask", "x", "--out", "x.pdf"], "known endings: .md, .csv, .json, .xlsx, .html"),
         (["ask", "x", "--set", "sub.max_tuns=3"], "did you mean sub.max_turns?"),
         (["ask", "x", "--set", "sub"], "write key=value"),
-        (["ask", "--resume", "nowhere"], "there is no run to resume"),
+        (["ask", "--resume", "nowhere"], "there is no run"),
         (["ask", "x", "--prompts", "nowhere"], "neither a built-in profile"),
         (["ask", "x", "--prompt", "y"], "No such option '--prompt'"),
         (["aks", "x"], "No such command 'aks'"),
@@ -135,7 +135,7 @@ def test_a_question_can_come_from_standard_input(wideseek, corpus):
 
 def test_pages_become_an_index_that_can_be_searched_and_asked(wideseek, tmp_path):
     write_jsonl(tmp_path / "pages.jsonl.gz", lighthouse_pages())
-    assert "4 pages" in wideseek("index", "pages.jsonl.gz", "--out", "own", "-q").stdout
+    assert "4 pages, 4 of them new or changed" in wideseek("index", "pages.jsonl.gz", "--out", "own", "-q").stdout
     hit = json.loads(wideseek("search", "Dueodde", "--corpus", "own", "-n", "1", "--json").stdout)
     assert hit["url"] == "https://pocket.example/dueodde"
     assert wideseek("ask", QUESTION, "--corpus", "own").returncode == 0

@@ -3,7 +3,8 @@
     question, config -> team -> rollout -> answer -> table -> contract -> evidence -> Result
 
 A run has a folder: `run.json` (what was asked, with which configuration), `journal.jsonl` (every completed call),
-`rollout.json` and `result.json` (once it has ended). `resume=folder` goes on where a killed run stopped.
+`rollout.json` and `result.json` (once it has ended). Asking the same again with the same folder goes on where a killed
+run stopped.
 """
 
 from __future__ import annotations
@@ -129,9 +130,12 @@ def ask(question: str, **options: Any) -> Result:
     resumes. `watch` is called once, with what a progress display needs.
 
     Raises `BadInput` for what you can mend, `PolicyError` for a model that cannot be reached or refuses from the start,
-    each in one line: where, what, what next; `RuntimeError` inside a running event loop (use `ask_async`). What goes
-    wrong later is told in the result (`status`, `reason`, `notes`), which has a table in every case.
+    each in one line: where, what, what next; inside a running event loop use `ask_async`. What goes wrong later is
+    told in the result (`status`, `reason`, `notes`), which has a table in every case.
     """
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise BadInput("an event loop is running here (a notebook?): write `await wideseek.ask_async(...)` instead")
     return run(ask_async(question, **options))
 
 
@@ -181,11 +185,15 @@ def make_request(
     options: dict[str, Any] | None = None,
 ) -> RunRequest:
     """Check everything that can be checked before anything runs. Raises `BadInput`."""
+    if schema and (columns or key):
+        raise BadInput("schema fixes the columns and the key: leave columns and key out")
     overrides = {SHORT_NAMES.get(name, name.replace("__", ".")): value for name, value in (options or {}).items()}
     if isinstance(config, Config):
         config = Config.merged(config.model_dump(exclude_defaults=True), overrides)
     else:
         config = Config.load(Path(config) if config else None, overrides)
+    if not isinstance(question, str):
+        raise BadInput(f"the question is a {type(question).__name__}, not text")
     question = question.encode("utf-8", "replace").decode().strip()  # a terminal may hand over broken characters
     _check_question(question, config)
     contract = Contract.of_model(schema) if schema else Contract.parse(columns, key) if columns else None
@@ -222,7 +230,7 @@ def load_request(folder: Path) -> RunRequest:
     try:
         return msgspec.json.decode(path.read_bytes(), type=RunRequest)
     except FileNotFoundError as error:
-        raise RunDirError(f"{folder}: there is no run to resume (no run.json): check the folder") from error
+        raise RunDirError(f"{folder}: there is no run (no run.json): check the folder") from error
     except (OSError, msgspec.MsgspecError) as error:
         raise RunDirError(f"{path}: cannot be read ({error}): start again with another --run-dir") from error
 

@@ -65,8 +65,8 @@ def open_policies(config: Config) -> dict[str, Policy]:
     for model in {config.model, config.sub_model or config.model} - {"expert", *config.prices}:
         if config.budget.usd is not None:
             raise BadInput(
-                f"budget.usd: needs what {model!r} costs: add prices.{model!r} with prompt and completion, in dollars per "
-                "million tokens, to the configuration"
+                f"budget.usd: needs what {model!r} costs: add prices.{model!r} with prompt and completion, in dollars "
+                "per million tokens, to the configuration"
             )
     lead = open_policy(config.model, config)
     sub = open_policy(config.sub_model, config) if config.sub_model else lead

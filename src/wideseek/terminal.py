@@ -127,8 +127,9 @@ def show_result(result: Result, console: Console) -> None:
     Where the terminal is too narrow for the columns, each row becomes a block of `column: value` lines. A failure
     without a row is told in its own words alone.
     """
-    if result.status == "failed" and not result.table.rows:
-        console.print(Text(result.reason), soft_wrap=not console.is_terminal)
+    if not result.table.rows and result.status != "complete":
+        said = result.reason if result.status == "failed" else f"Nothing was found yet: {result.reason}."
+        console.print(Text(said), soft_wrap=not console.is_terminal)
         return
     if console.is_terminal and _columns_fit(result, console.width):
         console.print(_grid(result))

@@ -34,6 +34,9 @@ def main() -> None:
         code = app(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         code = INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        code = BAD_INPUT
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "wideseek"
@@ -46,6 +49,11 @@ def main() -> None:
         code = BAD_INPUT
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
         sys.stderr.close()
+        code = FAILED
+    except (OSError, UnicodeError) as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"wideseek: the output cannot be written ({error}); what was found is in the run folder", file=sys.stderr)
         code = FAILED
     sys.exit(code or 0)
 

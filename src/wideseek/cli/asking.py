@@ -68,7 +68,7 @@ def ask(
         raise BadInput("--resume and --run-dir name different folders: --resume alone is enough")
     request = _request(question, resume, columns, key, config, given)
     result = _run(request, resume or run_dir or _new_run_dir(request.question), quiet=quiet or as_json)
-    _print(result, as_json)
+    _print(result, as_json=as_json, quiet=quiet)
     if out:
         print(f"written: {', '.join(map(str, write_result(result, out)))}", file=sys.stderr)
     return EXIT_CODES[result.status]
@@ -147,7 +147,7 @@ def _run(request: RunRequest, folder: Path, *, quiet: bool) -> Result:
     return result
 
 
-def _print(result: Result, as_json: bool) -> None:
+def _print(result: Result, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         import msgspec
 
@@ -158,6 +158,8 @@ def _print(result: Result, as_json: bool) -> None:
     from wideseek.terminal import show_result
 
     show_result(result, Console())
+    if quiet:
+        return
     if result.replayed:
         print(f"{result.replayed} calls were taken from the journal", file=sys.stderr)
     print(_next_step(result), file=sys.stderr)

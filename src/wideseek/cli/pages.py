@@ -32,7 +32,7 @@ def index(pages: tuple[Path, ...], out: Path, quiet: bool) -> None:
         bar = progress.add_task("", total=None)
         lines = (page for path in pages for page in read_jsonl(path, Page))
         count = Corpus.build(lines, out, progress=lambda done: progress.update(bar, completed=done))
-    click.echo(f"{out}: {count:,} pages")
+    click.echo(f"{out}: {len(Corpus.open(out)):,} pages, {count:,} of them new or changed")
 
 
 @click.command(short_help="Search an index, as an agent would.")
