@@ -3,6 +3,7 @@
     asking   ask, show, config
     pages    index, search
     scores   tasks, score, eval, compare, audit
+    studies  report, study
 
 Heavy imports stay inside the functions, so that `--help` is instant. Exit codes: 0 complete · 1 failed · 2 usage or bad
 input · 3 partial (a budget ended it) · 130 interrupted.
@@ -14,7 +15,7 @@ import sys
 
 import click
 
-from wideseek.cli import asking, pages, scores
+from wideseek.cli import asking, pages, scores, studies
 from wideseek.cli.options import BAD_INPUT, FAILED, INTERRUPTED
 from wideseek.errors import WideseekError
 
@@ -62,5 +63,6 @@ for command in (
     *(asking.ask, asking.show, asking.config),
     *(pages.index, pages.search),
     *(scores.tasks, scores.score, scores.evaluate, scores.compare, scores.audit),
+    *(studies.report, studies.study),
 ):
     app.add_command(command)
