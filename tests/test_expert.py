@@ -61,6 +61,7 @@ async def test_it_never_sees_the_gold_answer(team):
         "请列出所有灯塔。",
         "?" * 500,
         "Give me the 2031 winners of everything, with country.",
+        "List the medalists of Iraq at the Olympics in Weightlifting with their medal.",
     ],
 )
 async def test_a_question_outside_its_world_gets_an_honest_answer_without_a_table(team, question):
@@ -72,7 +73,7 @@ async def test_a_question_outside_its_world_gets_an_honest_answer_without_a_tabl
 @pytest.mark.parametrize(
     "question",
     [
-        "give me the chemical elements of group 18, with symbol and atomic mass",
+        "give me the chemical elements of group 18, with symbols and mass",
         "Chemical elements of group 18: symbol, mass?",
         "I'd love a table of all the Chemical Elements of Group 18. Columns: Name, Symbol, Mass. Thanks!",
     ],
@@ -82,3 +83,10 @@ async def test_human_wordings_are_understood(team, question):
     table = final_table(rollout.answer)
     assert table is not None
     assert ["Neon", "Ne", "20.18 u"] in table.rows
+
+
+async def test_a_column_that_the_pages_do_not_name_stays_empty(team):
+    rollout = await team.solve(Task(question="Name all islands of Palau with their population density.", kind="wide"))
+    table = final_table(rollout.answer)
+    assert table is not None
+    assert {row[1] for row in table.rows} == {""}

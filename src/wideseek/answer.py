@@ -22,13 +22,16 @@ def final_table(text: str) -> Table | None:
 
 def boxed(text: str) -> str | None:
     r"""The content of the last `\boxed{...}` whose braces balance, or `None`."""
-    for start in reversed([match.end() for match in re.finditer(r"\\boxed\s*\{", text)]):
-        depth = 1
-        for end in range(start, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            if depth == 0:
-                return text[start:end].strip()
-    return None
+    opened: list[tuple[int, bool]] = []  # where each brace that is open began, and whether it is a box's
+    last: tuple[int, str] | None = None
+    for mark in re.finditer(r"(\\boxed\s*)?\{|\}", text):
+        if mark[0] != "}":
+            opened.append((mark.end(), mark[1] is not None))
+        elif opened:
+            start, is_box = opened.pop()
+            if is_box and (last is None or start > last[0]):
+                last = start, text[start : mark.start()].strip()
+    return last[1] if last else None
 
 
 def findings_table(rollout: Rollout, key: Sequence[str] = ()) -> tuple[Table, bool]:

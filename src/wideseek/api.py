@@ -281,7 +281,7 @@ async def answer(
 
 
 def _claim(folder: Path, request: RunRequest) -> None:
-    """Make the folder this request's: a run is resumed with the question and columns that it began with."""
+    """Make the folder this request's: a run is resumed with the question, columns and pages that it began with."""
     if (folder / "run.json").exists():
         before = load_request(folder)
         if (before.question, before.contract) != (request.question, request.contract):
@@ -289,6 +289,11 @@ def _claim(folder: Path, request: RunRequest) -> None:
             raise RunDirError(
                 f"{folder}: was asked something else ({before.question[:60]!r}{columns}): choose another --run-dir"
             )
+        for key in ("corpus", "pages"):
+            if before.config.get(key) != request.config.get(key):
+                raise RunDirError(
+                    f"{folder}: was run with other {key} ({before.config.get(key)}): choose another --run-dir"
+                )
     _write(folder / "run.json", request)
 
 

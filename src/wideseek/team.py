@@ -195,10 +195,15 @@ class _Attempt:
 
     def _metered(self, role: str) -> Policy:
         """Unrecorded: a summary is recorded, and its cost counted, with the call of the tool that asked for it."""
-        return MeteredPolicy(self.team.policies.get(role) or self.team.policies["lead"], self.team.budget)
+        return MeteredPolicy(self._source_of(role), self.team.budget)
 
     def _has_answered(self, role: str) -> bool:
-        return any(run.turns for run in self.rollout.trajectories if run.role == role)
+        """Whether the policy of this role has said anything in this attempt, in whatever role."""
+        policy = self._source_of(role)
+        return any(run.turns for run in self.rollout.trajectories if self._source_of(run.role) is policy)
+
+    def _source_of(self, role: str) -> Policy:
+        return self.team.policies.get(role) or self.team.policies["lead"]
 
     def _say(self, notice: str, **values: object) -> str:
         return self.team.profile.notice(notice, self.language, **values)

@@ -10,6 +10,7 @@ Both progress views only read the growing rollout: what they show is derived fro
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from wideseek.records import Completion, Rollout, Trajectory
 
 _MARKS = {None: ("…", "yellow"), "answer": ("✓", "green"), "error": ("✗", "red")}
 _OTHER_STOP = ("■", "magenta")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 OVERLONG = 30  # characters of a word that may be broken over lines
 
 
@@ -76,7 +78,7 @@ class LiveTree:
         seconds = run.seconds if run.stop else self._clock.seconds(run.path)
         return [
             name,
-            Text(" ".join(run.prompt.split()), style="" if run.stop is None else "dim"),
+            Text(" ".join(_plain(run.prompt).split()), style="" if run.stop is None else "dim"),
             Text(_doing(run), style=style),
             Text(f"{run.usage.tokens:,} tok" if run.usage.tokens else ""),
             Text(f"{seconds:.0f} s"),
@@ -129,20 +131,22 @@ def show_result(result: Result, console: Console) -> None:
     """
     if not result.table.rows and result.status != "complete":
         said = result.reason if result.status == "failed" else f"Nothing was found yet: {result.reason}."
-        console.print(Text(said), soft_wrap=not console.is_terminal)
+        console.print(Text(_plain(said)), soft_wrap=not console.is_terminal)
         return
     if console.is_terminal and _columns_fit(result, console.width):
         console.print(_grid(result))
     elif console.is_terminal:
         _print_blocks(result, console)
     else:
-        console.print(with_sources(result)[0].to_markdown(), markup=False, highlight=False, soft_wrap=True)
+        console.print(_plain(with_sources(result)[0].to_markdown()), markup=False, highlight=False, soft_wrap=True)
         console.print()
     _print_pages(result, console)
     for note in result.notes:
-        console.print(f"note: {escape(note)}", style="yellow", highlight=False, soft_wrap=not console.is_terminal)
+        console.print(
+            f"note: {escape(_plain(note))}", style="yellow", highlight=False, soft_wrap=not console.is_terminal
+        )
     style = "green" if result.status == "complete" else "yellow"
-    console.print(Text(summary_line(result), style=f"bold {style}"), soft_wrap=not console.is_terminal)
+    console.print(Text(_plain(summary_line(result)), style=f"bold {style}"), soft_wrap=not console.is_terminal)
 
 
 def show_agents(rollout: Rollout, console: Console) -> None:
@@ -159,14 +163,14 @@ def show_trajectory(run: Trajectory, console: Console) -> None:
     for message in run.messages():
         if isinstance(message, Completion):
             if message.reasoning:
-                console.print(Text(message.reasoning, style="dim italic"))
+                console.print(Text(_plain(message.reasoning), style="dim italic"))
             console.print(Text(f"── {run.role} says", style="bold green"))
-            console.print(Text(message.text))
+            console.print(Text(_plain(message.text)))
             for call in message.tool_calls:
                 console.print(Text(f"→ {call.name} {json.dumps(call.arguments, ensure_ascii=False)}", style="cyan"))
         else:
             console.print(Text(f"── {message.role}{' (error)' if message.error else ''}", style="bold blue"))
-            console.print(Text(message.text))
+            console.print(Text(_plain(message.text)))
     console.print(Text(f"── stopped: {run.stop}{f': {run.error}' if run.error else ''}", style="bold"))
 
 
@@ -174,7 +178,7 @@ def _grid(result: Result) -> RichTable:
     table, _ = with_sources(result)
     grid = RichTable(show_lines=False, header_style="bold")
     for column in table.columns:
-        grid.add_column(escape(column), overflow="fold")
+        grid.add_column(escape(_plain(column)), overflow="fold")
     for row, evidence in zip(table.rows, result.evidence, strict=True):
         cells = [_styled(value, cell.status) for value, cell in zip(row, evidence, strict=False)]
         grid.add_row(*cells, Text(row[-1], style="dim"))
@@ -203,7 +207,13 @@ def _print_pages(result: Result, console: Console) -> None:
         )
 
 
+def _plain(text: str) -> str:
+    """Foreign text without the control characters that would steer the terminal."""
+    return _CONTROL.sub("\ufffd", text)
+
+
 def _styled(value: str, status: str) -> Text:
+    value = _plain(value)
     return Text.assemble(value, ("?", "bold yellow")) if status == "unsupported" else Text(value)
 
 
@@ -273,7 +283,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _short(text: str, limit: int = 100) -> str:
-    text = " ".join(text.split())
+    text = " ".join(_plain(text).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -22,7 +22,7 @@ from typing import Literal
 Op = Literal["is", "above", "below"]
 Extreme = Literal["highest", "lowest"]
 
-MAX_QUESTION = 20_000
+MAX_QUESTION = 2_000
 
 
 @dataclass(frozen=True)

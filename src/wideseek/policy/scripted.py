@@ -22,14 +22,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import msgspec
-from rapidfuzz import fuzz, process
 
 from wideseek.policy.base import Sampling, ToolSchema
 from wideseek.policy.grammar import Request, first_number, parse_question
 from wideseek.records import Completion, Message, ToolCall, Trajectory, Usage
 from wideseek.table import Table
 
-NEARLY = 88  # of 100: how alike a list's name and a person's words for it have to be
 LABEL = "scripted expert, no language model"
 Words = str | list[ToolCall]
 """What a script says in a turn: an answer, or calls."""
@@ -339,11 +337,8 @@ def _report(subtask: _Subtask, url: str, text: str) -> str:
 
 
 def _value(facts: dict[str, str], column: str) -> str:
-    """The fact called `column`, or nearly so ("capitals", "atomic mass" where the page says "mass"); else empty."""
-    if column not in facts:
-        nearest = process.extractOne(column, facts.keys(), scorer=fuzz.token_set_ratio, score_cutoff=NEARLY)
-        column = nearest[0] if nearest else column
-    return facts.get(column, "")
+    """The fact called `column`, a plural s aside; empty where the page does not name it so."""
+    return facts.get(column) or facts.get(column.removesuffix("s"), "")
 
 
 def _facts(text: str) -> dict[str, str]:
@@ -361,12 +356,13 @@ def _likeness(url: str, name: str) -> int:
 
 
 def _is_called_like(url: str, phrase: str) -> bool:
-    """Whether a url names a list as a person may have put it: nearly the same words, and the same numbers."""
-    if _is_called(url, phrase):
-        return True
-    words, wanted = (" ".join(re.findall(r"\w+", text.casefold())) for text in (_last_part(url), phrase))
-    same_numbers = re.findall(r"\d+", words) == re.findall(r"\d+", wanted)
-    return same_numbers and fuzz.token_sort_ratio(words, wanted) >= NEARLY
+    """Whether a url names a list in a person's words: the same ones, but for small words, order and a plural s."""
+    return _is_called(url, phrase) or _content_words(_last_part(url)) == _content_words(phrase)
+
+
+def _content_words(text: str) -> list[str]:
+    words = re.findall(r"\w+", text.casefold())
+    return sorted(word.removesuffix("s") for word in words if word not in {"the", "a", "an", "of", "in", "all"})
 
 
 def _last_part(url: str) -> str:

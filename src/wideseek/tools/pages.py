@@ -33,7 +33,7 @@ class Search:
         self._source, self._say, self._count = source, say, count
 
     async def call(self, arguments: dict[str, Any], place: Place) -> ToolResult:
-        hits = await self._source.search(arguments["query"], arguments.get("count", self._count))
+        hits = await self._source.search(arguments["query"], int(arguments.get("count", self._count)))
         shown = [self._shown(number, hit) for number, hit in enumerate(hits, 1)]
         return ToolResult("\n\n".join(shown) or self._say("no_results"))
 
