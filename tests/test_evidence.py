@@ -156,3 +156,33 @@ def test_a_key_of_two_columns_is_supported_where_one_of_them_is_the_title():
     own = page("Alpha is one of the towers.\nheight: 12", title="Alpha")
     key = ("name", "height")
     assert statuses(["name", "height"], ["Alpha", "12"], own, key=key) == ["supported", "supported"]
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "title"),
+    [
+        (["Alpha", "39"], "Alpha mass: 39.95", "x"),
+        (["Alpha", "95"], "Alpha mass: 39.95", "x"),
+        (["Alpha", "189"], "Alpha is at -189 C", "x"),
+        (["Alpha", "1"], "Alpha is tall.[1]", "x"),
+        (["Alpha", "5"], "Alpha opened 1990-05-5", "x"),
+        (["Alpha", "15"], "Alpha is 12. Beta is 15.", "x"),
+        (["Beta", "12"], "Alpha has a height of 12 m. The tower of Beta is lower.", "x"),
+        (["Москва", "1703"], "Москва основана в 1147 году. Санкт-Петербург основан в 1703 году.", "x"),
+        (["Alpha", "1950"], "History: Alpha opened in 1900 there. Beta opened in 1950 there.", "x"),
+        (["Alpha", "1950"], "- Alpha opened in 1900. Beta opened in 1950.", "x"),
+        (["York", "8336817"], "| New York | 8,336,817 |", "x"),
+        (["Guinea", "2"], "| Guinea-Bissau | 2 |\n| Guinea | 14 |", "x"),
+        (["Guinea", "2"], "Guinea-Bissau has 2 coasts", "x"),
+        (["Dueodde", "1962"], "height: 47 m\nyear: 1962", "Dueodde"),
+    ],
+)
+def test_what_only_looks_like_support_is_none(row, text, title):
+    assert statuses(["name", "height"], row, page(text, title=title))[1] == "unsupported"
+
+
+def test_a_row_about_another_key_does_not_speak_for_the_title():
+    listing = page("| Sweden | 10 |\n| Denmark | 5 |", title="Denmark")
+    table = Table(["name", "gold"], [["Denmark", "10"], ["Sweden", "10"]])
+    evidence = trace(table, ["name"], rollout_that_read(listing))
+    assert [row[1].status for row in evidence] == ["unsupported", "supported"]

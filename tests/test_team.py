@@ -7,9 +7,10 @@ import pytest
 from tests.helpers import HOST, QUESTION, MemorySource, Model, call, delegate, replies, script, table, team
 from wideseek.errors import PolicyRejected, PolicyUnavailable
 from wideseek.policy.scripted import Expert
-from wideseek.records import Completion, Task, Trajectory
+from wideseek.records import Completion, Message, Task, Trajectory
 from wideseek.roles import LEAD, SINGLE, SUB, Profile
 from wideseek.team import PageTools, Team, rollout_group
+from wideseek.tools.pages import was_shown
 
 TASK = Task(question=QUESTION)
 
@@ -288,3 +289,41 @@ async def test_a_chinese_question_gets_chinese_prompts():
 async def test_a_short_question_is_asked_for_a_box():
     rollout = await team(r"\boxed{47 m}").solve(Task(question="How high is Dueodde?", answer=["47 m"]))
     assert r"\boxed{}" in rollout.lead.turns[0].messages[0].text
+
+
+@pytest.mark.parametrize(
+    ("told", "url", "shown"),
+    [
+        ("see https://a.example/x, and go on", "https://a.example/x", True),
+        ("see **https://a.example/x**", "https://a.example/x", True),
+        ("(https://a.example/wiki/Foo_(bar))", "https://a.example/wiki/Foo_(bar)", True),
+        ("见 https://a.example/x。下一句", "https://a.example/x", True),
+        ("[x](https://a.example/x)", "https://a.example/x", True),
+        ("https://proxy.example/?u=http://10.0.0.1/x", "http://10.0.0.1/x", False),
+        ("https://a.example/wiki/O'Brien", "https://a.example/wiki/O", False),
+        ("https://a.example/x,y", "https://a.example/x", False),
+        ("https://a.example/xy", "https://a.example/x", False),
+        ("the", "e", False),
+        ("a b", " ", False),
+    ],
+)
+def test_a_url_was_shown_only_where_it_stands_whole(told, url, shown):
+    assert was_shown(url, Trajectory(role="sub", pending=[Message("user", told)])) is shown
+
+
+async def test_a_count_written_as_a_float_is_a_count():
+    rollout = await team(script([("search", {"query": "Denmark", "count": 2.0})], "done")).solve(
+        TASK, workflow="single"
+    )
+    assert "2. " in replies(rollout.lead)[0]
+
+
+async def test_a_subtask_that_the_model_refuses_does_not_end_a_run_that_goes_well():
+    def one_model(run: Trajectory) -> object:
+        if run.prompt == "bad":
+            raise PolicyRejected("400 content filter")
+        return (delegate("bad", "good") if not run.turns else "done") if run.role == "lead" else "fine"
+
+    model = Model(one_model)
+    rollout = await team(model, model).solve(TASK)
+    assert "FAILED: 400 content filter" in replies(rollout.lead)[0]

@@ -8,7 +8,7 @@ far.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wideseek.records import Rollout
 from wideseek.table import Table, find_tables
@@ -34,14 +34,17 @@ def boxed(text: str) -> str | None:
     return last[1] if last else None
 
 
-def findings_table(rollout: Rollout, key: Sequence[str] = ()) -> tuple[Table, bool]:
+def findings_table(
+    rollout: Rollout, key: Sequence[str] = (), shaped: Callable[[Table], Table] = lambda table: table
+) -> tuple[Table, bool]:
     """What the agents have reported so far as one table, possibly without rows, and whether it is in words only.
 
-    Tables in their reports are merged on `key` (by default the first report's first column). Where no report holds a
+    Tables in their reports, each put into shape by `shaped`, are merged on `key` (by default the first report's first
+    column). Where no report holds a
     table, the rows are the reports themselves, one per subtask, unless the lead has said why it gives no table.
     """
     reports = [(run.prompt, run.turns[-1].completion.text) for run in rollout.trajectories if run.turns]
-    tables = [table for _, text in reports for table in find_tables(text)[-1:] if table.rows]
+    tables = [shaped(table) for _, text in reports for table in find_tables(text)[-1:] if table.rows]
     if tables:
         first, *rest = tables
         merged, _ = first.merge(rest, list(key) or first.columns[:1])

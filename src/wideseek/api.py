@@ -336,7 +336,10 @@ def _result(request: RunRequest, rollout: Rollout, budget: Budget, schema: type[
 
 def _findings(rollout: Rollout, contract: Contract | None) -> tuple[Table, list[str]]:
     """The findings so far as a table; as notes where they are in words and the table's columns are given."""
-    table, in_words = findings_table(rollout, contract.key if contract else [])
+    if contract:
+        table, in_words = findings_table(rollout, contract.key, lambda report: contract.conform(report)[0])
+    else:
+        table, in_words = findings_table(rollout)
     if not table.rows:
         return (Table(contract.columns) if contract else table), []
     notes = ["The lead gave no table: these are the findings so far."]

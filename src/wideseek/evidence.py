@@ -2,9 +2,10 @@
 
     cell -> the first passage of a page read that holds both the row's key and the cell's value -> (url, quote, agent)
 
-It needs no model. A *passage* is one line of a page (a table row, a list item, a `key: value` line), or one sentence
-where the line is prose; the page's title counts as part of every passage when the title *is* the key (a page about
-the entity). So two values that stand in each other's rows are both unsupported, even if both occur on the same page.
+It needs no model. A *passage* is one table row or one sentence of a page; the page's title counts as part of every
+passage when the title *is* the key (a page about the entity), but not of a table row about another key. In a table row
+the key has to fill a cell. Where a page about the entity has a line `column: value`, only that line speaks for the
+column. So two values that stand in each other's rows or columns are both unsupported, even if both occur on the page.
 
 Values are compared as text: case, width, whitespace, thousands separators and markdown marks do not matter, word
 boundaries do (`12` is not found in `2012`); an ISO date is also found as written out in English.
@@ -46,8 +47,9 @@ def trace(table: Table, key: Sequence[str], rollout: Rollout) -> EvidenceTable:
 
     `key` names the columns that tell rows apart; a key cell is supported by a passage that holds the whole key.
     """
-    pages = [_ReadPage(page, agent) for page, agent in _pages_read(rollout)]
     keys = [table.columns.index(name) for name in key]
+    named = {value for row in table.rows for index in keys for value in _renderings(row[index])[:1]}
+    pages = [_ReadPage(page, agent, named) for page, agent in _pages_read(rollout)]
     return [_trace_row(row, table.columns, keys, pages) for row in table.rows]
 
 
@@ -80,73 +82,118 @@ def _trace_cell(cell: str, column: str, key: list[str], pages: list[_ReadPage]) 
     if not wanted:
         return Evidence("empty")
     for page in pages:
-        passages = page.passages_with(key, wanted)
+        passages = page.passages_with(key, wanted, column)
         if passages:
-            best = max(passages, key=lambda passage: _holds(passage[1], column) if column else False)
-            return Evidence("supported", page.url, _shortened(best[0], cell), page.agent)
+            best = max(passages, key=lambda passage: _holds(passage.normal, column) if column else False)
+            return Evidence("supported", page.url, _shortened(best.text, cell), page.agent)
     return Evidence("unsupported")
 
 
-class _ReadPage:
-    """A page and what looking up cells in it needs, computed once."""
+class _Passage(msgspec.Struct, frozen=True, gc=False):
+    """A table row or a sentence: as written, normalised, and the cells if it is a row, the label if it has one."""
 
-    def __init__(self, page: Page, agent: str) -> None:
+    text: str
+    normal: str
+    cells: tuple[str, ...] = ()
+    label: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> _Passage:
+        normal = _normal(text)
+        if text.lstrip().startswith("|"):
+            return cls(text, normal, cells=tuple(cell.strip() for cell in normal.strip("|").split("|")))
+        label = re.match(r"(?:[-*•] )?([^.!?:。！？：]{1,60})[:：]", normal)
+        return cls(text, normal, label=label[1].strip() if label else "")
+
+
+class _ReadPage:
+    """A page and what looking up cells in it needs, computed once. `named` are the keys of the whole table."""
+
+    def __init__(self, page: Page, agent: str, named: set[str]) -> None:
         self.url, self.agent = page.url, agent
-        self._page = page
+        self._page, self._named = page, named
         self._title = _normal(page.title)
         self._subject = _normal(re.sub(r"\s*[(（].*?[)）]\s*$", "", page.title))
 
     @cached_property
-    def _passages(self) -> list[tuple[str, str]]:
-        """(passage as written, passage normalised); the title last, because it says least."""
+    def _passages(self) -> list[_Passage]:
+        """The title last, because it says least."""
         lines = [*_split(self._page.text), self._page.title]
-        return [(line, _normal(line)) for line in lines if line.strip()]
+        return [_Passage.read(line) for line in lines if line.strip()]
 
     @cached_property
     def _normal_text(self) -> str:
-        return "\n".join(normal for _, normal in self._passages)
+        return "\n".join(passage.normal for passage in self._passages)
 
     def mentions(self, key: list[str]) -> bool:
-        return all(_holds(self._normal_text, part) for part in key)
+        return all(part in self._normal_text for part in key)
 
     def is_about(self, key: list[str]) -> bool:
         return any(part in (self._title, self._subject) for part in key)
 
-    def passages_with(self, key: list[str], wanted: list[str]) -> list[tuple[str, str]]:
-        """The passages (as written, normalised) that hold the whole key and one rendering of the value."""
+    def passages_with(self, key: list[str], wanted: list[str], column: str) -> list[_Passage]:
+        """The passages that hold the whole key and one rendering of the value."""
+        passages = self._passages
+        if self.is_about(key) and column:
+            passages = [passage for passage in passages if passage.label == column] or passages
         return [
-            (passage, normal)
-            for passage, normal in self._passages
-            if any(self._tells(normal, value) if value in key else _holds(normal, value) for value in wanted)
-            and all(self._tells(normal, part) for part in key)
+            passage
+            for passage in passages
+            if any(self._tells(passage, value) if value in key else _holds(passage.normal, value) for value in wanted)
+            and all(self._tells(passage, part) for part in key)
         ]
 
-    def _tells(self, passage: str, part: str) -> bool:
-        return part in (self._title, self._subject) or _holds(passage, part)
+    def _tells(self, passage: _Passage, part: str) -> bool:
+        """Whether a passage is about this part of the key."""
+        if part in passage.cells:
+            return True
+        if part in (self._title, self._subject):
+            return not any(cell in self._named for cell in passage.cells if cell != part)
+        return not passage.cells and _holds(passage.normal, part)
 
 
 def _split(text: str) -> Iterable[str]:
-    """Lines; a line of prose falls into its sentences. A short word before a full stop is abbreviated (St., No.)."""
+    """Table rows as they are; any other line falls into its sentences."""
     for line in text.splitlines():
-        if _STRUCTURED.match(line):
+        if line.lstrip().startswith("|"):
             yield line
         else:
             yield from _SENTENCE_END.split(line)
 
 
-_STRUCTURED = re.compile(r"\s*(?:[|#*•-]|[^.!?:。！？：]{1,60}[:：])")  # table row, list item, heading, `key: value`
-_SENTENCE_END = re.compile(r"(?<=\w{3}[.!?])\s+(?=[A-Z“\"(])|(?<=[。！？])")
+# A short word before a full stop is abbreviated (St., No.), unless it is a number or a unit after one.
+_SENTENCE_END = re.compile(
+    r"(?:(?<=\w{3}[.!?])|(?<=\d[.!?])|(?<=\d \w[.!?])|(?<=\d \w{2}[.!?])|(?<=[!?]))\s+(?=[^\W\d_a-z]|[“\"(])"
+    r"|(?<=[。！？])"
+)
 
 
 def _holds(text: str, part: str) -> bool:
-    """Whether `part` stands in `text` with no letter or digit of a spaced script touching it."""
+    """Whether `part` stands in `text` with nothing touching it that would make it part of a longer word or number."""
     start = text.find(part)
     while start >= 0:
-        end = start + len(part)
-        if not (_joined(text[start - 1 : start], part[0]) or _joined(part[-1], text[end : end + 1])):
+        before, after = text[:start], text[start + len(part) :]
+        if not (_runs_on_before(before, part) or _runs_on_after(part, after)):
             return True
         start = text.find(part, start + 1)
     return False
+
+
+# What makes digits part of a longer number, a date, a range, a footnote or an enumeration.
+_BEFORE_NUMBER = re.compile(r"(?:\d[.,:/-]|(?:^|[\s:|(=])-|\[)$")
+_AFTER_NUMBER = re.compile(r"[.,:/-]\d|\]")
+
+
+def _runs_on_before(before: str, part: str) -> bool:
+    if _joined(before[-1:], part[0]) or (before[-1:] == "-" and before[-2:-1].isalpha() and part[0].isalpha()):
+        return True
+    return part[0].isdigit() and _BEFORE_NUMBER.search(before[-3:]) is not None
+
+
+def _runs_on_after(part: str, after: str) -> bool:
+    if _joined(part[-1], after[:1]) or (after[:1] == "-" and after[1:2].isalpha() and part[-1].isalpha()):
+        return True
+    return part[-1].isdigit() and _AFTER_NUMBER.match(after) is not None
 
 
 def _joined(left: str, right: str) -> bool:
@@ -155,14 +202,20 @@ def _joined(left: str, right: str) -> bool:
 
 
 def _unspaced(char: str) -> bool:
-    """Chinese, Japanese, Thai ... are written without spaces: every character may begin a word."""
-    return "\u0e00" <= char <= "\u0eff" or "\u3040" <= char <= "\u9fff" or "\uf900" <= char <= "\ufaff"
+    """Chinese, Japanese, Thai, Korean ... : words touch each other, or their endings."""
+    return any(low <= char <= high for low, high in _UNSPACED)
+
+
+_UNSPACED = (
+    *(("\u0e00", "\u0eff"), ("\u1000", "\u109f"), ("\u1780", "\u17ff")),  # Thai and Lao, Myanmar, Khmer
+    *(("\u3040", "\u9fff"), ("\uac00", "\ud7af"), ("\uf900", "\ufaff")),  # kana and Han, Hangul
+)
 
 
 @lru_cache(maxsize=4096)
 def _normal(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).casefold()
-    text = re.sub(r"[*_`]+", "", text)
+    text = re.sub(r"[*_`]+", "", text).replace("’", "'").replace("‘", "'")
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
     text = re.sub(r"[‐-―−]", "-", text)
     return re.sub(r"\s+", " ", text).strip()

@@ -46,7 +46,7 @@ def digest(*parts: Any) -> str:
 
 
 class Journal:
-    """In memory where `folder` is `None`: then nothing is kept and nothing found.
+    """In memory where `folder` is `None`: then nothing is kept and nothing found. `recalled` counts replayed calls.
 
     Raises `RunDirError` for a folder that another run holds, that cannot be written, or whose journal is damaged or
     of a newer format; `record` raises it when the disk is full. Use as a context manager: it holds the folder's lock.
@@ -77,10 +77,7 @@ class Journal:
     def recall(self, place: str, digest: str, type: type[T]) -> T | None:
         """What was recorded for this request at this place, or `None`."""
         value = self._done.get((place, digest))
-        if value is None:
-            return None
-        self.recalled += 1
-        return msgspec.json.decode(value, type=type)
+        return None if value is None else msgspec.json.decode(value, type=type)
 
     def record(self, place: str, digest: str, value: Any) -> None:
         """Keep a completed call: it is in the file (not only in this process) when this returns."""
@@ -168,7 +165,9 @@ class RecordedPolicy(PolicyWrapper):
             self.name, self.sampling, list(trajectory.messages()), tools, trajectory.seed, trajectory.context_tokens
         )
         completion = self._journal.recall(place, request, Completion)
-        if completion is None:
-            completion = await super().complete(trajectory, tools)
-            self._journal.record(place, request, completion)
+        if completion is not None:
+            self._journal.recalled += 1
+            return completion
+        completion = await super().complete(trajectory, tools)
+        self._journal.record(place, request, completion)
         return completion

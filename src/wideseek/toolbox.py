@@ -108,14 +108,16 @@ class Toolbox:
             return await tool.call(arguments, place)
         key = f"{self.scope}/{place.agent.path}/{place.turn}/{place.index}"
         request = digest(name, arguments)
-        result = self.journal.recall(key, request, ToolResult)
-        if result is None:
-            try:
-                async with self.budget.guard(lead=place.agent.parent is None):
-                    result = await tool.call(arguments, place)
-            except ToolError as error:
-                result = ToolResult(self._say("tool_failed", problem=error), error=True)
-            self.journal.record(key, request, result)
+        recalled = self.journal.recall(key, request, ToolResult)
+        if recalled is not None:
+            self.journal.recalled += 1
+            return recalled
+        try:
+            async with self.budget.guard(lead=place.agent.parent is None):
+                result = await tool.call(arguments, place)
+        except ToolError as error:
+            result = ToolResult(self._say("tool_failed", problem=error), error=True)
+        self.journal.record(key, request, result)
         return result
 
     def _message(self, run: Trajectory, call: ToolCall, plan: _Plan, results: list[ToolResult]) -> Message:

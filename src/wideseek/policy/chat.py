@@ -208,7 +208,9 @@ def estimated_tokens(text: str) -> int:
 
 def estimated_length(trajectory: Trajectory, tools: Sequence[ToolSchema]) -> int:
     """About how many tokens the next request has: counted up to the last turn where known, estimated from there."""
-    counted = trajectory.turns[-1].completion.usage.tokens if trajectory.turns else 0
+    last = trajectory.turns[-1].completion if trajectory.turns else None
+    # Reasoning was counted when it was said, but it is not sent back.
+    counted = max(last.usage.prompt_tokens, last.usage.tokens - estimated_tokens(last.reasoning)) if last else 0
     if counted:
         return counted + sum(_message_tokens(message) for message in trajectory.pending)
     return len(encode(tools)) // 4 + sum(_message_tokens(said) for said in trajectory.messages())

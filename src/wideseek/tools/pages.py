@@ -9,7 +9,7 @@ refused url stays unknown.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from wideseek.errors import ToolError
@@ -81,6 +81,22 @@ class Access:
 
 def was_shown(url: str, run: Trajectory) -> bool:
     """Whether `url` stands, whole, in what this agent was told: its prompt, or a tool's reply that was no error."""
-    whole = re.compile(re.escape(url) + r"(?=$|\s|[\])>\"'`,;|]|[.:!?]+(?:\s|$))")
-    told = (m.text for m in run.messages() if isinstance(m, Message) and not m.error)
-    return any(whole.search(text) for text in told)
+    told = (message.text for message in run.messages() if isinstance(message, Message) and not message.error)
+    return any(url == shown for text in told for shown in _urls(text))
+
+
+_URL = re.compile(r"https?://[^\s<>\"`|，。；：！？、（）【】「」《》]+")
+
+
+def _urls(text: str) -> Iterator[str]:
+    """The urls that stand in a text, without what punctuation and emphasis add to their ends."""
+    for match in _URL.finditer(text):
+        url = match[0]
+        while True:
+            yield url
+            end = url.rstrip(".,;:!?*_'\"]}")
+            if end == url and url.endswith(")") and url.count("(") < url.count(")"):
+                end = url[:-1]
+            if end == url:
+                break
+            url = end
