@@ -167,3 +167,30 @@ def test_a_reader_that_goes_away_is_no_error(wideseek, corpus):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stdout.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_an_evaluation_is_scored_compared_and_reported(wideseek, tmp_path):
+    team = ["eval", "pocket", "--split", "test", "--kind", "wide", "-n", "5"]
+    done = wideseek(*team, "--trials", "2", "--out", "a", "--json")
+    said = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert said["item_f1"]["avg"] == said["official"]["success"]["avg"] == 1.0
+    wideseek(*team, "--workflow", "single", "--out", "b", "-q")
+    assert json.loads(wideseek("compare", "a", "b", "--json").stdout)["shared"] == 5
+    assert "report.html" in wideseek("report", "a").stdout
+    scored = json.loads(wideseek("score", "a/rollouts.jsonl", "--json").stdout)
+    assert len(scored["results"]) == 10
+    assert scored["summary"]["means"]["f1_by_item"] == 1.0
+
+
+def test_a_study_writes_its_curve(wideseek, tmp_path):
+    done = wideseek("study", "width", "--values", "1,2", "--turn-limit", "5", "-n", "3", "--out", "s", "--json")
+    points = json.loads(done.stdout)
+    assert [point["value"] for point in points] == [1, 2]
+    assert (tmp_path / "s" / "study.html").is_file()
+
+
+def test_train_tasks_that_overlap_a_benchmark_are_listed(wideseek):
+    found = wideseek("audit", "pocket", "--against", "pocket", "--json", "--question-share", "1")
+    assert found.returncode == 1
+    assert len(json.loads(found.stdout)["overlaps"]) > 0

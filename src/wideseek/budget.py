@@ -106,7 +106,8 @@ class Budget:
         calls = self.limits.calls
         expected = self.spent if lead else self._expected()
         if (
-            self.share >= end
+            self.interrupted
+            or self.share >= end
             or self._share(expected) > end
             or (calls is not None and self.spent.calls + 1 > calls * end)
         ):
