@@ -19,12 +19,13 @@ import msgspec
 
 from wideseek.agent import run_agent
 from wideseek.budget import Budget, MeteredPolicy
+from wideseek.concurrency import together
 from wideseek.errors import PolicyError, PolicyRejected
 from wideseek.journal import Journal, RecordedPolicy
 from wideseek.policy.base import Policy
 from wideseek.records import Page, Rollout, Task, Trajectory
 from wideseek.roles import LEAD, SINGLE, SUB, SUMMARY, Profile, Role
-from wideseek.toolbox import Toolbox, together
+from wideseek.toolbox import Toolbox
 from wideseek.tools.base import Place, Source, Tool, ToolResult
 from wideseek.tools.pages import Access, Search
 from wideseek.tools.summary import Summary
@@ -91,7 +92,7 @@ class Team:
 
 async def rollout_group(team: Team, task: Task, size: int, workflow: Workflow = "team") -> list[Rollout]:
     """`size` independent attempts at one task, run concurrently: the group of GRPO."""
-    return await together(*(team.solve(task, trial=trial, workflow=workflow) for trial in range(size)))
+    return await together(team.solve(task, trial=trial, workflow=workflow) for trial in range(size))
 
 
 class CallSubagent:

@@ -8,14 +8,14 @@ Whatever the agent does wrong (a malformed call, an unknown tool, wrong argument
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
 from wideseek.budget import Budget
+from wideseek.concurrency import together
 from wideseek.errors import ToolError
 from wideseek.journal import Journal, digest
 from wideseek.policy.base import ToolSchema
@@ -23,7 +23,6 @@ from wideseek.records import Language, Message, Page, ToolCall, Trajectory
 from wideseek.roles import Profile, Role, ToolFace
 from wideseek.tools.base import Place, Tool, ToolResult
 
-T = TypeVar("T")
 CONTEXT_LOW = 0.8  # share of the context from which an agent is told to come to an end
 
 
@@ -76,7 +75,7 @@ class Toolbox:
         plans = self._within_limit([self._plan(call) for call in calls])
         jobs = [(plan.tool, item) for plan in plans for item in plan.items]
         places = [Place(run, len(run.turns), index) for index in range(len(jobs))]
-        results = iter(await together(*(self._run(*job, place) for job, place in zip(jobs, places, strict=True))))
+        results = iter(await together(self._run(*job, place) for job, place in zip(jobs, places, strict=True)))
         return [
             self._message(run, call, plan, [next(results) for _ in plan.items])
             for call, plan in zip(calls, plans, strict=True)
@@ -166,15 +165,3 @@ class Toolbox:
     @property
     def _faces(self) -> dict[str, ToolFace]:
         return self.profile.faces(self.role)
-
-
-async def together(*coroutines: Coroutine[Any, Any, T]) -> list[T]:
-    """Run them concurrently; results in order. The first exception cancels the others and is raised as it is."""
-    if len(coroutines) == 1:  # most turns have one call: it needs no task of its own
-        return [await coroutines[0]]
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(coroutine) for coroutine in coroutines]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]

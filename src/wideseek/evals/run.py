@@ -31,6 +31,7 @@ from typing import Any, Protocol
 
 from wideseek.assembly import open_team
 from wideseek.budget import Budget, Limits
+from wideseek.concurrency import together
 from wideseek.config import Config
 from wideseek.errors import BadInput
 from wideseek.evals.admission import Admission
@@ -42,7 +43,6 @@ from wideseek.journal import Journal
 from wideseek.records import Kind, Rollout, Score, Task
 from wideseek.scoring.judge import Judge
 from wideseek.team import Team
-from wideseek.toolbox import together
 
 CONCURRENCY = 16  # attempts at once; model calls have a limit of their own
 SHOWN = ("item_f1", "success")  # while it runs
@@ -225,7 +225,7 @@ class _Evaluation:
         most = max(1, min(concurrency, len(self._left)))
         try:
             self._patience = FAILURES_IN_ROW * most
-            await together(*(self._work(places) for _ in range(most)))
+            await together(self._work(places) for _ in range(most))
         finally:
             self._summarise()
 

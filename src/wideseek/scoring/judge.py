@@ -9,9 +9,8 @@ JudgeFailed  no verdict could be had: the answer is unscored, never wrong
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -90,13 +89,3 @@ def equal_names(names: Iterable[str], references: Iterable[str]) -> dict[str, st
     for reference in references:
         first.setdefault(norm_str(reference), reference)
     return {name: first[normed] for name in names if (normed := norm_str(name)) in first}
-
-
-async def concurrently(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The answers to several questions asked at once, in order; the first failure ends them all."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(question) for question in questions]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]

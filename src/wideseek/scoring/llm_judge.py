@@ -23,10 +23,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from wideseek.concurrency import together
 from wideseek.errors import BadInput, PolicyError, PolicyRejected
 from wideseek.policy.base import Policy
 from wideseek.records import Message, Trajectory
-from wideseek.scoring.judge import Case, JudgeFailed, Pair, concurrently, equal_names, same
+from wideseek.scoring.judge import Case, JudgeFailed, Pair, equal_names, same
 
 PROMPTS = Path(__file__).parent / "prompts"
 PER_QUESTION = 100  # names or pairs in one prompt
@@ -66,7 +67,7 @@ class LLMJudge:
     async def agree(self, case: Case, column: str, pairs: Sequence[Pair], criterion: str) -> Sequence[float]:
         asked = list(dict.fromkeys(pair for pair in pairs if not same(*pair)))
         chunks = [asked[i : i + PER_QUESTION] for i in range(0, len(asked), PER_QUESTION)]
-        answers = await concurrently(self._agree(case, column, chunk, criterion) for chunk in chunks)
+        answers = await together(self._agree(case, column, chunk, criterion) for chunk in chunks)
         agreed = {pair for chunk, answer in zip(chunks, answers, strict=True) for pair in chunk if answer[pair]}
         return [float(same(*pair) or pair in agreed) for pair in pairs]
 
@@ -89,7 +90,7 @@ class LLMJudge:
             listed = {**values, "names": _numbered(chunk), "references": _numbered(distinct)}
             return await self._ask(case, prompt, listed, lambda text: _read_map(text, len(chunk), len(distinct)))
 
-        for chunk, answer in zip(chunks, await concurrently(map(ask, chunks)), strict=True):
+        for chunk, answer in zip(chunks, await together(map(ask, chunks)), strict=True):
             for number, name in enumerate(chunk, 1):
                 if (onto := answer[str(number)]) is not None:
                     mapping[name] = distinct[onto - 1]

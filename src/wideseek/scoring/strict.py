@@ -19,9 +19,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from wideseek.concurrency import together
 from wideseek.records import RowScore, Score, Task, WrongCell
 from wideseek.scoring.cells import Compare, comparison, preparation
-from wideseek.scoring.judge import Case, Judge, JudgeFailed, Pair, concurrently
+from wideseek.scoring.judge import Case, Judge, JudgeFailed, Pair
 from wideseek.scoring.metrics import FIGURES, NOTHING_RIGHT, table_figures
 from wideseek.scoring.spec import SAME_MEANING, Spec, gold_table
 from wideseek.table import Row, Table, find_tables, norm_column
@@ -147,7 +148,7 @@ async def _wrong_cells(said: Groups, gold: Groups, spec: Spec, judge: Judge, cas
     columns = [(i, name) for i, name in enumerate(spec.required) if name not in spec.key]
     differing = [row for row in joined if row.said != row.gold]
     # Columns are judged side by side, each with one question for all its cells.
-    found = await concurrently(_wrong_in_column(i, name, differing, spec, judge, case) for i, name in columns)
+    found = await together(_wrong_in_column(i, name, differing, spec, judge, case) for i, name in columns)
     wrong: dict[Key, list[WrongCell]] = {row.key: [] for row in joined}
     for (_, name), cells in zip(columns, found, strict=True):
         for cell in cells:
