@@ -389,3 +389,9 @@ def test_rows_without_any_wanted_column_are_left_out_with_a_note():
     table, notes = contract.conform(Table(["Inhabitants"], [[""], [""]]))
     assert table.rows == []
     assert any("2 rows without any of the columns left out" in note for note in notes)
+
+
+def test_a_key_column_that_is_empty_is_read_from_the_first_column():
+    table = Table(["name", "Island", "Inhabitants"], [["Koror", "", "11,444"]])
+    conformed, _ = Contract.parse("Island,Inhabitants").conform(table)
+    assert conformed.rows == [["Koror", "11,444"]]

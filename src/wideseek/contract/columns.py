@@ -20,7 +20,8 @@ _ALIKE = 93.0  # of 100: one slip in a long word; "Country" and "County" are 92
 def column_sources(table: Table, wanted: Sequence[str], key: str) -> tuple[list[list[int]], list[str]]:
     """For each wanted column the indices of the table's columns that give its cells, and notes.
 
-    A key that nothing is called like is read from the table's first column, if that is not wanted as another.
+    A key that nothing is called like, or whose column is empty, is read from the table's first column, if that is not
+    wanted as another.
     """
     found = table.columns
     sources = [[i for i, name in enumerate(found) if norm_column(name) == norm_column(column)] for column in wanted]
@@ -36,7 +37,8 @@ def column_sources(table: Table, wanted: Sequence[str], key: str) -> tuple[list[
             sources[w] = [i]
             notes.append(f"Column {found[i]!r} was read as {wanted[w]!r}.")
     taken = {i for indices in sources for i in indices}
-    if not sources[wanted.index(key)] and found and 0 not in taken:
+    empty = not any(row[i].strip() for row in table.rows for i in sources[wanted.index(key)])
+    if empty and found and table.rows and 0 not in taken:
         sources[wanted.index(key)] = [0]
         taken.add(0)
         notes.append(f"Column {found[0]!r}, the first, was read as the key {key!r}.")
