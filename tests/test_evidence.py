@@ -186,3 +186,8 @@ def test_a_row_about_another_key_does_not_speak_for_the_title():
     table = Table(["name", "gold"], [["Denmark", "10"], ["Sweden", "10"]])
     evidence = trace(table, ["name"], rollout_that_read(listing))
     assert [row[1].status for row in evidence] == ["unsupported", "supported"]
+
+
+def test_an_abbreviation_in_a_labelled_fact_does_not_cut_it():
+    own = page("role: Mrs. Clarissa Morris\ncategory: Ind. Christian", title="Alpha")
+    assert statuses(["name", "role"], ["Alpha", "Mrs. Clarissa Morris"], own)[1] == "supported"

@@ -89,6 +89,9 @@ def _trace_cell(cell: str, column: str, key: list[str], pages: list[_ReadPage]) 
     return Evidence("unsupported")
 
 
+_LABEL = re.compile(r"(?:[-*•] )?([^.!?:。！？：]{1,60})[:：]")
+
+
 class _Passage(msgspec.Struct, frozen=True, gc=False):
     """A table row or a sentence: as written, normalised, and the cells if it is a row, the label if it has one."""
 
@@ -102,7 +105,7 @@ class _Passage(msgspec.Struct, frozen=True, gc=False):
         normal = _normal(text)
         if text.lstrip().startswith("|"):
             return cls(text, normal, cells=tuple(cell.strip() for cell in normal.strip("|").split("|")))
-        label = re.match(r"(?:[-*•] )?([^.!?:。！？：]{1,60})[:：]", normal)
+        label = _LABEL.match(normal)
         return cls(text, normal, label=label[1].strip() if label else "")
 
 
@@ -153,9 +156,9 @@ class _ReadPage:
 
 
 def _split(text: str) -> Iterable[str]:
-    """Table rows as they are; any other line falls into its sentences."""
+    """Table rows, and `label: value` that is no sentence, as they are; any other line falls into its sentences."""
     for line in text.splitlines():
-        if line.lstrip().startswith("|"):
+        if line.lstrip().startswith("|") or (_LABEL.match(line) and not line.rstrip().endswith((".", "!", "?"))):
             yield line
         else:
             yield from _SENTENCE_END.split(line)
