@@ -119,6 +119,8 @@ class Completion(msgspec.Struct, omit_defaults=True, kw_only=True):
 
     `truncated` says which limit cut it off. `completion_ids` and `logprobs` (one float per id, natural log, at the
     sampling temperature) and `prompt_ids` (the ids appended before it) are `None` where the backend speaks text only.
+    `version` counts the weight updates of the model that said it: the oldest, where the weights changed meanwhile, and
+    then `versions` has the one that sampled each id.
     """
 
     text: str = ""
@@ -131,6 +133,7 @@ class Completion(msgspec.Struct, omit_defaults=True, kw_only=True):
     prompt_ids: list[int] | None = None
     completion_ids: list[int] | None = None
     logprobs: list[float] | None = None
+    versions: list[int] | None = None
 
 
 class Turn(msgspec.Struct, omit_defaults=True):

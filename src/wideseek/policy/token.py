@@ -1,0 +1,144 @@
+"""Token policies: token ids in, token ids out, so that what is trained is what was sampled.
+
+    trajectory  ->  its ids, turn by turn as they were sampled, and the delta of what is pending (`template`)
+                ->  a `Sampler` continues them  ->  ids, logprobs, versions  ->  Completion
+
+A `Sampler` is an engine: in this process (`policy.local`) or a server (`policy.remote`). It sees ids only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from wideseek.errors import PolicyRejected
+from wideseek.policy.base import Sampling, ToolSchema
+from wideseek.policy.template import ChatTemplate
+from wideseek.records import Completion, Trajectory, Usage
+
+Limit = Literal["turn_cap", "context"]
+
+
+class Request(msgspec.Struct, frozen=True):
+    """Continue `ids` by at most `max_new` tokens, until one of `stop_ids` is sampled (it is part of the result).
+
+    `temperature=0` is greedy. Equal requests with equal weights and seeds give equal tokens, whatever else runs.
+    """
+
+    ids: list[int]
+    max_new: int
+    stop_ids: tuple[int, ...] = ()
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+class Sampled(msgspec.Struct):
+    """What was sampled: `ids`, one natural-log probability per id at the sampling temperature, and the version of the
+    weights that sampled each. `ended` is whether a stop token came (it is the last id); else `max_new` was reached."""
+
+    ids: list[int]
+    logprobs: list[float]
+    versions: list[int]
+    ended: bool
+
+
+class Sampler(Protocol):
+    """An engine that continues token ids.
+
+    `name` is the model's as users write it, `version` counts its weight updates, `context_tokens` is the longest
+    sequence that it takes (prompt and continuation).
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def context_tokens(self) -> int: ...
+
+    async def sample(self, request: Request) -> Sampled:
+        """Raises `PolicyRejected` for what no retry can mend, `PolicyUnavailable` when every retry failed."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class TokenPolicy:
+    """The turns of agents, sampled as token ids. `label` is what outputs have to say about the model, if anything."""
+
+    def __init__(
+        self, sampler: Sampler, template: ChatTemplate, sampling: Sampling | None = None, label: str = ""
+    ) -> None:
+        self.sampler, self.template = sampler, template
+        self.sampling = sampling or Sampling()
+        self.label = label
+
+    @property
+    def name(self) -> str:
+        return self.sampler.name
+
+    @property
+    def version(self) -> int:
+        return self.sampler.version
+
+    async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
+        """The next turn. Raises `PolicyRejected` for a prompt that does not fit into the context at all."""
+        turn = len(trajectory.turns)
+        delta = self.template.delta(trajectory, turn, tools)
+        ids = [*sequence(trajectory, self.template, tools), *delta]
+        context = min(trajectory.context_tokens, self.sampler.context_tokens)
+        room = context - len(ids)
+        if room <= 0 and turn == 0:
+            raise PolicyRejected(
+                f"{self.name}: the prompt has {len(ids):,} tokens, the context {context:,}: shorten the question, or "
+                f"raise {trajectory.role}.context_tokens (the model takes {self.sampler.context_tokens:,})"
+            )
+        if room <= 0:
+            return Completion(truncated="context", model=self.name, version=self.version, prompt_ids=delta)
+        cap = self.sampling.max_tokens
+        limit: Limit = "turn_cap" if cap is not None and cap <= room else "context"
+        sampled = await self.sampler.sample(
+            Request(
+                ids,
+                room if limit == "context" else cap or room,
+                self.template.stop_ids,
+                1.0 if self.sampling.temperature is None else self.sampling.temperature,
+                1.0 if self.sampling.top_p is None else self.sampling.top_p,
+                (trajectory.seed + turn) & 0x7FFFFFFF,
+            )
+        )
+        return self._completion(delta, len(ids), sampled, turn, limit)
+
+    async def close(self) -> None:
+        await self.sampler.close()
+
+    def _completion(self, delta: list[int], prompt: int, sampled: Sampled, turn: int, limit: Limit) -> Completion:
+        reasoning, text, calls = self.template.read(sampled.ids, turn)
+        mixed = len(set(sampled.versions)) > 1
+        return Completion(
+            text=text,
+            reasoning=reasoning,
+            tool_calls=calls,
+            truncated=None if sampled.ended else limit,
+            usage=Usage(1, prompt, len(sampled.ids)),
+            model=self.name,
+            version=min(sampled.versions, default=self.version),
+            prompt_ids=delta,
+            completion_ids=sampled.ids,
+            logprobs=sampled.logprobs,
+            versions=sampled.versions if mixed else None,
+        )
+
+
+def sequence(trajectory: Trajectory, template: ChatTemplate, tools: Sequence[ToolSchema]) -> list[int]:
+    """All ids of a trajectory's turns, in order: what was appended and what was said."""
+    ids: list[int] = []
+    for number, turn in enumerate(trajectory.turns):
+        ids += template.delta(trajectory, number, tools)
+        ids += template.sampled(turn.completion)
+    return ids
