@@ -14,8 +14,8 @@ from aiohttp import web
 
 from tests.faulty_server import FAULTS, FaultyServer, echo, refusal, team
 from wideseek.errors import PolicyRejected, PolicyUnavailable
-from wideseek.policy.base import Sampling, ToolSchema
-from wideseek.policy.chat import ChatPolicy, Prices, estimated_tokens
+from wideseek.policy.base import Prices, Sampling, ToolSchema
+from wideseek.policy.chat import ChatPolicy, estimated_tokens
 from wideseek.records import Completion, Message, ToolCall, Trajectory, Usage
 
 SEARCH = ToolSchema("search", "Find pages.", {"type": "object", "properties": {"query": {"type": "string"}}})

@@ -12,8 +12,8 @@ import pytest
 from tests.faulty_server import FaultyServer, refusal
 from tests.helpers import Model
 from wideseek.errors import BadInput
-from wideseek.policy.base import Sampling
-from wideseek.policy.chat import ChatPolicy, Prices
+from wideseek.policy.base import Prices, Sampling
+from wideseek.policy.chat import ChatPolicy
 from wideseek.records import Completion, Message, Score, Task, Trajectory, Usage
 from wideseek.scoring.judge import Case, ExactJudge, JudgeFailed
 from wideseek.scoring.llm_judge import PER_QUESTION, PROMPTS, LLMJudge

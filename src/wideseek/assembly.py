@@ -18,7 +18,7 @@ from wideseek.budget import Budget
 from wideseek.config import Config
 from wideseek.errors import BadInput
 from wideseek.journal import Journal
-from wideseek.policy.base import Policy, Sampling
+from wideseek.policy.base import Policy, Prices, Sampling
 from wideseek.roles import LEAD, SINGLE, SUB, Profile, Role
 from wideseek.team import PageTools, Team
 from wideseek.tools.base import Source
@@ -83,7 +83,7 @@ def open_policy(model: str, config: Config) -> Policy:
         from wideseek.policy.scripted import Expert
 
         return Expert()
-    from wideseek.policy.chat import ChatPolicy, Prices
+    from wideseek.policy.chat import ChatPolicy
 
     price = config.prices.get(model)
     return ChatPolicy(

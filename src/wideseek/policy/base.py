@@ -31,6 +31,16 @@ class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
     max_tokens: int | None = None
 
 
+class Prices(msgspec.Struct, frozen=True):
+    """US dollars per million tokens."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+    def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
+        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1e6
+
+
 class Policy(Protocol):
     """Says the next turn of an agent.
 

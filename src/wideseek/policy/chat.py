@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from wideseek.policy.base import Sampling, ToolSchema
+from wideseek.policy.base import Prices, Sampling, ToolSchema
 from wideseek.policy.failures import ContextFull
 from wideseek.policy.server import Server
 from wideseek.policy.wire import (
@@ -37,16 +37,6 @@ AMPLE_ROOM = 4_096  # tokens; with less left in the context an ordinary turn cou
 MESSAGE_TOKENS = 4  # what a chat template adds to a message
 
 Limit = Literal["turn_cap", "context"]
-
-
-class Prices(msgspec.Struct, frozen=True):
-    """US dollars per million tokens."""
-
-    prompt: float = 0.0
-    completion: float = 0.0
-
-    def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
-        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1e6
 
 
 class ChatPolicy:

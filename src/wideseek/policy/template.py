@@ -1,18 +1,20 @@
 """A chat template as deltas: each turn's tokens are appended to what was sampled, and nothing is tokenised twice.
 
     opening(messages, tools)   the system and user messages, tools included, up to where the model begins to speak
-    reply(messages)            what follows a sampled turn: the end that the template puts after it, the tools' replies,
-                               and where the model speaks again
+    reply(messages)            what follows a turn that ended: the tools' replies, and where the model speaks again
     said(completion)           what a model would have sampled to say this: for turns that came from elsewhere
+    delta, sampled             the ids before a turn and of a turn: as they were, else one of the three above
     read(ids, turn)            what sampled tokens say: reasoning, text, tool calls
 
-The template is the tokenizer's own (`chat_template`), rendered by `transformers`; a reply's delta is what it adds to a
-probe conversation. So any template works that only ever appends, which is checked when it is loaded.
+The template is the tokenizer's own (`chat_template`), rendered by `transformers`; a reply is what it puts after the end
+of a probe turn. So any template will do that only ever appends and ends a turn with a token, which is checked when it
+is loaded. Qwen3's leaves earlier thinking out once a user has spoken again: here it stays, because it was sampled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,38 +28,61 @@ from wideseek.records import Completion, Message, ToolCall, Trajectory
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_PROBE = "\u2038"  # stands for texts that the model said or read, in renderings of which only the frame is kept
+# Texts of a probe conversation, of whose rendering only the frame is kept. No template has them in its own words.
+_ASKED, _SAID, _REPLIED = "\u2038asked\u2038", "\u2038said\u2038", "\u2038replied\u2038"
+_PROBE: list[dict[str, Any]] = [{"role": "user", "content": _ASKED}, {"role": "assistant", "content": _SAID}]
+_PROBE_REPLY: list[dict[str, Any]] = [{"role": "tool", "content": _REPLIED}]
+
+_PROBE_CALL: dict[str, Any] = {"type": "function", "function": {"name": "probe", "arguments": {"of": _REPLIED}}}
+
+_TAG = re.compile(r"<[^<>\s]+>")
+_OWN_MARKS = frozenset({THINK, THINK_END, CALL, CALL_END})  # the model's to write, and prompts speak of them
 
 
 class ChatTemplate:
     """The template of one tokenizer. Raises `BadInput` for a tokenizer whose conversations cannot be told as deltas.
 
-    `stop_ids` end a turn; `vocab_size` counts the tokenizer's tokens.
+    `eos_id` is the token with which the template ends a turn; `stop_ids` are all that do: it, the tokenizer's eos and
+    those in `stop_ids`. `options` are variables of the template (`{"enable_thinking": False}`). `vocab_size` counts the
+    tokenizer's tokens, `name` is used in errors.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, name: str = "tokenizer") -> None:
-        self.tokenizer, self.name = tokenizer, name
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        name: str = "tokenizer",
+        *,
+        options: Mapping[str, Any] | None = None,
+        stop_ids: Iterable[int] = (),
+    ) -> None:
+        self.tokenizer: Any = tokenizer
+        self.name = name
+        self._options = dict(options or {})
         if not getattr(tokenizer, "chat_template", None):
             raise BadInput(f"{name}: the tokenizer has no chat template: use an instruction-tuned model")
-        if tokenizer.eos_token_id is None:
-            raise BadInput(f"{name}: the tokenizer names no end-of-turn token (eos_token), so no turn could end")
-        self.eos_id: int = tokenizer.eos_token_id
-        self.stop_ids: tuple[int, ...] = (self.eos_id,)
+        self._learn_frame()
+        self.eos_id = self._encode(self._end)[0]
+        own = () if tokenizer.eos_token_id is None else (int(tokenizer.eos_token_id),)
+        self.stop_ids: tuple[int, ...] = tuple(dict.fromkeys((self.eos_id, *own, *stop_ids)))
         self.vocab_size = len(tokenizer)
-        self._controls = sorted(tokenizer.all_special_tokens, key=len, reverse=True)
-        self._tail = self._after_turn()
-        self._openings: dict[str, list[int]] = {}
+        self._check_calls()
 
     @classmethod
-    def load(cls, model: str | Path) -> ChatTemplate:
-        """From a folder or a hub name. Raises `BadInput` where there is no tokenizer."""
-        from transformers import AutoTokenizer
+    def load(cls, model: str | Path, options: Mapping[str, Any] | None = None) -> ChatTemplate:
+        """From a folder or a hub name, with the stop tokens of its `generation_config.json`.
 
+        Raises `BadInput` where no tokenizer can be loaded from there.
+        """
         try:
-            return cls(AutoTokenizer.from_pretrained(str(model)), str(model))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            from transformers import AutoTokenizer
+        except ImportError as error:
+            raise BadInput(f"{model}: needs the transformers package: pip install 'wideseek[local]'") from error
+        try:
+            tokenizer, stop_ids = AutoTokenizer.from_pretrained(str(model)), _generation_stops(str(model))
+        except Exception as error:  # a damaged tokenizer.json raises no narrower one
+            reason = " ".join(str(error).strip().partition("\n")[0].split()) or type(error).__name__
             raise BadInput(f"{model}: no tokenizer can be loaded from there: {reason}") from error
+        return cls(tokenizer, str(model), options=options, stop_ids=stop_ids)
 
     # --------------------------------------------------------------------------------------------------- rendering
 
@@ -67,27 +92,27 @@ class ChatTemplate:
 
     def reply(self, messages: Sequence[Message]) -> list[int]:
         """The ids between two turns: from the end of what was sampled to where the model speaks again."""
-        probe = [*_SPOKEN, *_chat(messages, self._safe)]
-        text = self._render(probe, (), speak=True)
-        return self._encode(self._tail + text[len(self._spoken) :])
+        rendered = self._render([*_PROBE, *_chat(messages, self._safe)], (), speak=True)
+        return self._encode(rendered.partition(_SAID)[2].removeprefix(self._end))
 
     def said(self, completion: Completion) -> list[int]:
         """The ids that a model would have sampled to say this, its end-of-turn token included."""
-        thought = f"{THINK}\n{completion.reasoning}\n{THINK_END}\n\n" if completion.reasoning else ""
-        words = "\n".join([completion.text, *map(render_call, completion.tool_calls)] if completion.text
-                          else map(render_call, completion.tool_calls))
-        return [*self._encode(thought + self._safe(words)), self.eos_id]
+        words = "\n".join(filter(None, [completion.text, *map(render_call, completion.tool_calls)]))
+        return [*self._encode(self._thought(completion.reasoning) + self._safe(words)), self.eos_id]
 
     def delta(self, trajectory: Trajectory, turn: int, tools: Sequence[ToolSchema]) -> list[int]:
-        """The ids appended before turn `turn` (as it was sampled, where that is known)."""
+        """The ids appended before turn `turn`: as they were where that is known, else rendered."""
         if turn < len(trajectory.turns):
-            taken = trajectory.turns[turn]
-            if taken.completion.prompt_ids is not None:
-                return taken.completion.prompt_ids
-            messages = taken.messages
+            known, messages = trajectory.turns[turn].completion.prompt_ids, trajectory.turns[turn].messages
         else:
-            messages = trajectory.pending
-        return self.opening(messages, tools) if turn == 0 else self.reply(messages)
+            known, messages = None, trajectory.pending
+        if known is not None:
+            return known
+        if turn == 0:
+            return self.opening(messages, tools)
+        before = trajectory.turns[turn - 1].completion.completion_ids
+        unended = before is not None and (not before or before[-1] not in self.stop_ids)
+        return [*([self.eos_id] if unended else ()), *self.reply(messages)]
 
     def sampled(self, completion: Completion) -> list[int]:
         """The ids of a turn: as sampled where that is known, else as a model would have sampled them."""
@@ -97,33 +122,54 @@ class ChatTemplate:
 
     def read(self, ids: Sequence[int], turn: int = 0) -> tuple[str, str, list[ToolCall]]:
         """Reasoning, text and tool calls of a turn's sampled ids (the end-of-turn token may be among them)."""
-        kept = [token for token in ids if token not in self.stop_ids]
-        reasoning, rest = split_reasoning(self.text(kept))
+        said = self.text(ids[:-1] if ids and ids[-1] in self.stop_ids else ids)
+        # Where the prompt has opened the thinking, a turn that was cut off in it holds neither of the two tags.
+        reasoning, rest = split_reasoning(THINK + said if self._speak.endswith(THINK) else said)
         text, calls = read_calls(rest, turn)
         return reasoning, text, calls
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of ids, control tokens included; bytes that are no character become U+FFFD."""
-        said: str = self.tokenizer.decode(
-            list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
+        said: str = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return said
 
     # ----------------------------------------------------------------------------------------------------- the frame
 
-    def _after_turn(self) -> str:
-        """What the template puts between a turn's end and the next message; checks that it only ever appends."""
-        self._spoken = self._render(_SPOKEN, (), speak=False)
-        replied = self._render([*_SPOKEN, *_chat([Message("tool", _PROBE, "call00000")])], (), speak=True)
-        before, eos, tail = self._spoken.rpartition(str(self.tokenizer.eos_token))
-        if not eos or _PROBE not in before or tail.strip():
+    def _learn_frame(self) -> None:
+        """What the template puts around texts: `_end` of a turn, `_speak` before one, and the `_controls` in it."""
+        last = self._render(_PROBE, (), speak=False)
+        once = self._render([*_PROBE, *_PROBE_REPLY], (), speak=False)
+        asked = self._render([*_PROBE, *_PROBE_REPLY], (), speak=True)
+        twice = self._render([*_PROBE, *_PROBE_REPLY, *_PROBE[1:], *_PROBE_REPLY], (), speak=False)
+        ending, after = last.partition(_SAID)[2], once.partition(_SAID)[2]
+        if _REPLIED not in after:
+            raise BadInput(f"{self.name}: its chat template drops what the model said, or the replies of tools")
+        if not (asked.startswith(once) and twice.startswith(once)):
+            raise BadInput(f"{self.name}: its chat template rewrites earlier turns, so they cannot be kept as sampled")
+        tokens = {*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()}
+        self._end = max((token for token in tokens if ending.startswith(token)), key=len, default="")
+        if not self._end or not after.startswith(self._end):
             raise BadInput(
-                f"{self.name}: its chat template does not end a turn with {self.tokenizer.eos_token!r}, "
-                "so sampled turns cannot be continued"
+                f"{self.name}: its chat template ends a turn with no token of its own (eos_token is "
+                f"{self.tokenizer.eos_token!r}), so no turn could end"
             )
-        if not replied.startswith(self._spoken) or _PROBE not in replied[len(self._spoken) :]:
-            raise BadInput(f"{self.name}: its chat template rewrites earlier turns or drops tool replies")
-        return tail
+        self._speak = asked[len(once) :].rstrip()
+        frame = {*self.tokenizer.all_special_tokens, *_TAG.findall(after)} - _OWN_MARKS
+        self._controls = sorted((token for token in frame if token.strip()), key=len, reverse=True)
+
+    def _check_calls(self) -> None:
+        """That calls can be written with these tokens, and that the model knows them in the form that is read."""
+        for mark in (CALL, CALL_END):
+            if self.text(self._encode(mark)).strip() != mark:
+                raise BadInput(f"{self.name}: the tokenizer cannot write {mark!r}, so no tool could be called")
+        chat = [_PROBE[0], {"role": "assistant", "content": "", "tool_calls": [_PROBE_CALL]}]
+        rendered = self._render(chat, (), speak=False)
+        read = [(call.name, call.arguments) for call in read_calls(rendered)[1]]
+        if _REPLIED in rendered and read[-1:] != [("probe", {"of": _REPLIED})]:
+            raise BadInput(
+                f"{self.name}: its chat template writes tool calls in another form than {CALL}{{JSON}}{CALL_END}, "
+                "which is the only one that can be read: use a model of the Qwen3 or Hermes family"
+            )
 
     def _render(self, chat: Iterable[dict[str, Any]], tools: Sequence[ToolSchema], *, speak: bool) -> str:
         from jinja2 import TemplateError
@@ -131,11 +177,19 @@ class ChatTemplate:
         functions = [{"type": "function", "function": msgspec.to_builtins(schema)} for schema in tools]
         try:
             rendered: str = self.tokenizer.apply_chat_template(
-                list(chat), tools=functions or None, add_generation_prompt=speak, tokenize=False
+                list(chat), tools=functions or None, add_generation_prompt=speak, tokenize=False, **self._options
             )
         except TemplateError as error:
             raise BadInput(f"{self.name}: its chat template refuses the conversation: {error}") from error
         return rendered
+
+    def _thought(self, reasoning: str) -> str:
+        """Reasoning as it is sampled: the prompt may have opened the thinking already, or ruled it out."""
+        if self._speak.endswith(THINK):
+            return f"{reasoning}\n{THINK_END}\n\n"
+        if not reasoning or self._speak.endswith(THINK_END):
+            return ""
+        return f"{THINK}\n{reasoning}\n{THINK_END}\n\n"
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
@@ -145,22 +199,18 @@ class ChatTemplate:
         """Text in which no control token stands: a page must not be able to end a turn or to speak for the user."""
         for control in self._controls:
             if control in text:
-                text = text.replace(control, f"{control[0]} {control[1:]}")
+                text = text.replace(control, f"{control[0]} {control[1:]}" if len(control) > 1 else " ")
         return text
 
 
-_SPOKEN: list[dict[str, Any]] = [
-    {"role": "user", "content": _PROBE},
-    {"role": "assistant", "content": _PROBE},
-]
-
-
-def _chat(messages: Sequence[Message], safe: Any = str) -> list[dict[str, Any]]:
+def _chat(messages: Sequence[Message], safe: Callable[[str], str]) -> list[dict[str, Any]]:
     return [{"role": message.role, "content": safe(message.text)} for message in messages]
 
 
-def needs_calls(template: ChatTemplate) -> None:
-    """Raises `BadInput` where a tokenizer cannot write the marks of a tool call."""
-    for mark in (CALL, CALL_END):
-        if template.text(template._encode(mark)).strip() != mark:
-            raise BadInput(f"{template.name}: the tokenizer cannot write {mark!r}, so no tool could be called")
+def _generation_stops(model: str) -> list[int]:
+    """The stop tokens that a model's generation config lists (Qwen3's: <|im_end|> and <|endoftext|>)."""
+    from transformers.utils.hub import cached_file
+
+    path = cached_file(model, "generation_config.json", _raise_exceptions_for_missing_entries=False)
+    listed = msgspec.json.decode(Path(path).read_bytes()).get("eos_token_id") if path else None
+    return listed if isinstance(listed, list) else [] if listed is None else [listed]

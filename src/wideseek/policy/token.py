@@ -14,7 +14,8 @@ from typing import Literal, Protocol
 import msgspec
 
 from wideseek.errors import PolicyRejected
-from wideseek.policy.base import Sampling, ToolSchema
+from wideseek.policy.base import Prices, Sampling, ToolSchema
+from wideseek.policy.failures import ContextFull
 from wideseek.policy.template import ChatTemplate
 from wideseek.records import Completion, Trajectory, Usage
 
@@ -37,7 +38,8 @@ class Request(msgspec.Struct, frozen=True):
 
 class Sampled(msgspec.Struct):
     """What was sampled: `ids`, one natural-log probability per id at the sampling temperature, and the version of the
-    weights that sampled each. `ended` is whether a stop token came (it is the last id); else `max_new` was reached."""
+    weights that sampled each. `ended` is whether a stop token came (it is the last id); else `max_new` was reached, or
+    with fewer ids the end of the engine's context."""
 
     ids: list[int]
     logprobs: list[float]
@@ -62,21 +64,32 @@ class Sampler(Protocol):
     def context_tokens(self) -> int: ...
 
     async def sample(self, request: Request) -> Sampled:
-        """Raises `PolicyRejected` for what no retry can mend, `PolicyUnavailable` when every retry failed."""
+        """Raises `PolicyRejected` for what no retry can mend, `PolicyUnavailable` when every retry failed, and
+        `ContextFull` where the ids turn out to leave no room (a server may not say beforehand what it takes)."""
         ...
 
     async def close(self) -> None: ...
 
 
 class TokenPolicy:
-    """The turns of agents, sampled as token ids. `label` is what outputs have to say about the model, if anything."""
+    """The turns of agents, sampled as token ids.
+
+    `sampling` is temperature 1 and top-p 1 where it says nothing, the distribution that training corrects. `label` is
+    what outputs have to say about the model, if anything; `prices` what its tokens cost.
+    """
 
     def __init__(
-        self, sampler: Sampler, template: ChatTemplate, sampling: Sampling | None = None, label: str = ""
+        self,
+        sampler: Sampler,
+        template: ChatTemplate,
+        sampling: Sampling | None = None,
+        label: str = "",
+        prices: Prices | None = None,
     ) -> None:
         self.sampler, self.template = sampler, template
         self.sampling = sampling or Sampling()
         self.label = label
+        self._prices = prices or Prices()
 
     @property
     def name(self) -> str:
@@ -91,31 +104,52 @@ class TokenPolicy:
         turn = len(trajectory.turns)
         delta = self.template.delta(trajectory, turn, tools)
         ids = [*sequence(trajectory, self.template, tools), *delta]
-        context = min(trajectory.context_tokens, self.sampler.context_tokens)
-        room = context - len(ids)
-        if room <= 0 and turn == 0:
-            raise PolicyRejected(
-                f"{self.name}: the prompt has {len(ids):,} tokens, the context {context:,}: shorten the question, or "
-                f"raise {trajectory.role}.context_tokens (the model takes {self.sampler.context_tokens:,})"
-            )
+        room = min(trajectory.context_tokens, self.sampler.context_tokens) - len(ids)
         if room <= 0:
-            return Completion(truncated="context", model=self.name, version=self.version, prompt_ids=delta)
-        cap = self.sampling.max_tokens
-        limit: Limit = "turn_cap" if cap is not None and cap <= room else "context"
-        sampled = await self.sampler.sample(
-            Request(
-                ids,
-                room if limit == "context" else cap or room,
-                self.template.stop_ids,
-                1.0 if self.sampling.temperature is None else self.sampling.temperature,
-                1.0 if self.sampling.top_p is None else self.sampling.top_p,
-                (trajectory.seed + turn) & 0x7FFFFFFF,
-            )
-        )
+            return self._full(trajectory, ids, delta)
+        request, limit = self._request(ids, room, (trajectory.seed + turn) & 0x7FFFFFFF)
+        try:
+            sampled = await self.sampler.sample(request)
+        except ContextFull:
+            return self._full(trajectory, ids, delta)
+        if len(sampled.ids) < request.max_new:
+            limit = "context"
         return self._completion(delta, len(ids), sampled, turn, limit)
 
     async def close(self) -> None:
         await self.sampler.close()
+
+    def _request(self, ids: list[int], room: int, seed: int) -> tuple[Request, Limit]:
+        """What the sampler is asked for, and which limit is reached if it gives all of it."""
+        cap, temperature, top_p = self.sampling.max_tokens, self.sampling.temperature, self.sampling.top_p
+        limit: Limit = "turn_cap" if cap is not None and cap <= room else "context"
+        request = Request(
+            ids,
+            room if cap is None else min(cap, room),
+            self.template.stop_ids,
+            1.0 if temperature is None else temperature,
+            1.0 if top_p is None else top_p,
+            seed,
+        )
+        return request, limit
+
+    def _full(self, trajectory: Trajectory, ids: list[int], delta: list[int]) -> Completion:
+        """A turn for which there is no room: an ending, unless not even the agent's prompt has any."""
+        if not trajectory.turns:
+            takes = f"{self.sampler.context_tokens:,}"
+            raise PolicyRejected(
+                f"{self.name}: the prompt has {len(ids):,} tokens, which leaves no room to answer: shorten the "
+                f"question, or raise {trajectory.role}.context_tokens ({trajectory.context_tokens:,}; the model takes "
+                f"{takes})"
+            )
+        return Completion(
+            truncated="context",
+            model=self.name,
+            version=self.version,
+            prompt_ids=delta,
+            completion_ids=[],
+            logprobs=[],
+        )
 
     def _completion(self, delta: list[int], prompt: int, sampled: Sampled, turn: int, limit: Limit) -> Completion:
         reasoning, text, calls = self.template.read(sampled.ids, turn)
@@ -125,7 +159,7 @@ class TokenPolicy:
             reasoning=reasoning,
             tool_calls=calls,
             truncated=None if sampled.ended else limit,
-            usage=Usage(1, prompt, len(sampled.ids)),
+            usage=Usage(1, prompt, len(sampled.ids), self._prices.usd(prompt, len(sampled.ids))),
             model=self.name,
             version=min(sampled.versions, default=self.version),
             prompt_ids=delta,
