@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import msgspec
-
 from wideseek.policy.base import Prices, Sampling, ToolSchema
 from wideseek.policy.failures import ContextFull
 from wideseek.policy.server import Server
