@@ -15,9 +15,19 @@ from wideseek.table import Table, find_tables
 
 
 def final_table(text: str) -> Table | None:
-    """The last table in `text`, or `None`."""
+    """The last table in `text`, without a column that only numbers its rows, or `None`."""
     tables = find_tables(text)
-    return tables[-1] if tables else None
+    return _without_index(tables[-1]) if tables else None
+
+
+_NUMBERING = re.compile(r"#?\d+\.?")
+
+
+def _without_index(table: Table) -> Table:
+    """A first column without a name that numbers the rows is an index (pandas prints one so), not data."""
+    first, *others = table.columns or [""]
+    is_index = not first and others and all(_NUMBERING.fullmatch(row[0]) for row in table.rows)
+    return Table(others, [row[1:] for row in table.rows]) if is_index else table
 
 
 def boxed(text: str) -> str | None:

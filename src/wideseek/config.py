@@ -20,10 +20,25 @@ from rapidfuzz import process
 from wideseek.errors import BadConfig
 
 LOCAL_FILE = "wideseek.toml"
+ALL_KEYS = " (`wideseek config` lists all)"
 
 
 class Section(BaseModel):
+    """A group of keys, or a whole file of them."""
+
     model_config = ConfigDict(extra="forbid", validate_default=True)
+
+    @classmethod
+    def merged(cls, values: dict[str, Any], overrides: Mapping[str, Any], path: Path | None = None) -> Self:
+        """`values` (read from `path`, if given) with dotted `overrides` on top. Raises `BadConfig`."""
+        merged = deepcopy(values)
+        for key, value in overrides.items():
+            if value is not None:
+                _set(merged, key, value)
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            raise BadConfig("; ".join(_explained(cls, problem, path) for problem in error.errors())) from error
 
 
 class RoleLimits(Section):
@@ -132,19 +147,7 @@ class Config(Section):
         Raises `BadConfig` naming the file or option, the key, and the nearest right key or what is allowed.
         """
         path = file or (Path(LOCAL_FILE) if Path(LOCAL_FILE).is_file() else None)
-        return cls.merged(_toml(path) if path else {}, overrides or {}, path)
-
-    @classmethod
-    def merged(cls, values: dict[str, Any], overrides: Mapping[str, Any], path: Path | None = None) -> Self:
-        """`values` (read from `path`, if given) with dotted `overrides` on top. Raises `BadConfig`."""
-        merged = deepcopy(values)
-        for key, value in overrides.items():
-            if value is not None:
-                _set(merged, key, value)
-        try:
-            return cls.model_validate(merged)
-        except ValidationError as error:
-            raise BadConfig("; ".join(_explained(cls, problem, path) for problem in error.errors())) from error
+        return cls.merged(read_toml(path) if path else {}, overrides or {}, path)
 
     def portable(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values with whole paths: the same in another folder."""
@@ -170,8 +173,8 @@ def read_overrides(pairs: Iterable[str]) -> dict[str, Any]:
 def describe(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
     """(dotted key, default, what it is) for every key that can be set."""
     for name, field in model.model_fields.items():
-        if isinstance(field.default, BaseModel):
-            yield from describe(type(field.default), f"{prefix}{name}.")
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from describe(field.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", field.default, field.description or ""
 
@@ -190,7 +193,8 @@ def as_toml() -> str:
     return "\n".join(lines).strip()
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The keys in a TOML file. Raises `BadConfig` naming it."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -219,5 +223,11 @@ def _explained(config: type[BaseModel], problem: Any, path: Path | None) -> str:
     if problem["type"] == "extra_forbidden":
         known = [name for name, _, _ in describe(config)]
         nearest = process.extractOne(key, known)
-        return f"{where}{key}: unknown; did you mean {nearest[0]}? (`wideseek config` lists all)"
+        return f"{where}{key}: unknown; did you mean {nearest[0]}?{ALL_KEYS if config is Config else ''}"
+    if problem["type"] == "missing":
+        return f"{where}{key}: is needed: {_meaning(config, key)}"
     return f"{where}{key}: {problem['msg'].lower()}, not {problem['input']!r}"
+
+
+def _meaning(config: type[BaseModel], key: str) -> str:
+    return next((meaning for name, _, meaning in describe(config) if name == key and meaning), "it has no default")

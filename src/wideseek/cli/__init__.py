@@ -4,6 +4,7 @@
     pages    index, search
     scores   tasks, score, eval, compare, audit
     studies  report, study
+    training train
 
 Heavy imports stay inside the functions, so that `--help` is instant. Exit codes: 0 complete · 1 failed · 2 usage or bad
 input · 3 partial (a budget ended it) · 130 interrupted.
@@ -15,7 +16,7 @@ import sys
 
 import click
 
-from wideseek.cli import asking, pages, scores, studies
+from wideseek.cli import asking, pages, scores, studies, training
 from wideseek.cli.options import BAD_INPUT, FAILED, INTERRUPTED
 from wideseek.errors import WideseekError
 
@@ -64,5 +65,6 @@ for command in (
     *(pages.index, pages.search),
     *(scores.tasks, scores.score, scores.evaluate, scores.compare, scores.audit),
     *(studies.report, studies.study),
+    training.train,
 ):
     app.add_command(command)

@@ -7,9 +7,13 @@ teaches the nano model.
 
 Its subtasks and reports have fixed forms, so that a small model can learn them:
 
-    list lighthouses of Denmark          ->  #1 Bovbjerg
-                                             #2 Hanstholm
-    get #1 Bovbjerg | height | year      ->  | #1 | Bovbjerg | 26 | 1877 |
+    list lighthouses of Denmark              ->  #1 Bovbjerg
+                                                 #2 Hanstholm
+    get #1 Bovbjerg | height | year          ->  | #1 | Bovbjerg | 26 | 1877 |
+    get #1 Bovbjerg | height | year > 1900   ->  #1 no
+
+`Expert(TEACHING)` is how it teaches: it does not sign, it notes what it reads before it reports, and its tables keep
+the members' numbers, in a column without a name (an index, which readers drop).
 """
 
 from __future__ import annotations
@@ -24,13 +28,13 @@ from urllib.parse import unquote
 import msgspec
 
 from wideseek.policy.base import Sampling, ToolSchema
-from wideseek.policy.grammar import Request, first_number, parse_question
+from wideseek.policy.grammar import Extreme, Filter, Op, Request, first_number, parse_question
 from wideseek.records import Completion, Message, ToolCall, Trajectory, Usage
 from wideseek.table import Table
 
 LABEL = "scripted expert, no language model"
-Words = str | list[ToolCall]
-"""What a script says in a turn: an answer, or calls."""
+Words = str | list[ToolCall] | Completion
+"""What a script says in a turn: an answer, calls, or both with a thought before."""
 
 
 class Scripted:
@@ -47,6 +51,8 @@ class Scripted:
 
     async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
         words = self._say(trajectory, tools)
+        if isinstance(words, Completion):
+            return words
         said = {"text": words} if isinstance(words, str) else {"tool_calls": words}
         return Completion(model=self.name, usage=Usage(calls=1), **said)
 
@@ -54,37 +60,54 @@ class Scripted:
         return None
 
 
+class Manner(msgspec.Struct, frozen=True):
+    """How the expert says what it has found out.
+
+    `signed`: its answers say that no language model made them. `numbered`: its tables keep the members' numbers.
+    `thinks`: it notes the facts that it needs before it reports or compares.
+    """
+
+    signed: bool = True
+    numbered: bool = False
+    thinks: bool = False
+
+
+TEACHING = Manner(signed=False, numbered=True, thinks=True)
+
+
 class Expert(Scripted):
     """The scripted expert. Which part it plays follows from the tools it is offered, and from the form of its task."""
 
-    def __init__(self) -> None:
-        super().__init__(_play, name="expert")
+    def __init__(self, manner: Manner | None = None) -> None:
+        self.manner = manner or Manner()
+        super().__init__(self._play, name="expert", label=LABEL if self.manner.signed else "")
 
-
-def _play(trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Words:
-    hands = _Hands(tools)
-    if hands.delegate:
-        return _Lead(trajectory, hands).say()
-    if (subtask := _Subtask.read(trajectory.prompt)) is not None:
-        return _Reader(trajectory, hands).say(subtask)
-    return _Alone(trajectory, hands).say()
+    def _play(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Words:
+        hands = _Hands(tools)
+        if hands.delegate:
+            return _Lead(trajectory, hands, self.manner).say()
+        if (subtask := _Subtask.read(trajectory.prompt)) is not None:
+            return _Reader(trajectory, hands, self.manner).say(subtask)
+        return _Alone(trajectory, hands, self.manner).say()
 
 
 # ------------------------------------------------------------------------------------------------- reading and writing
 
 _LISTED = re.compile(r"^#(\d+) +(\S.*?) *$", re.MULTILINE)
 _REPORTED = re.compile(r"^\| *#(\d+) *\|(.*)\| *$", re.MULTILINE)
+_RULED_OUT = re.compile(r"^#(\d+) no *$", re.MULTILINE)
 _FACT = re.compile(r"^([^:\n|#][^:\n]*?): +(\S.*?) *$", re.MULTILINE)
 _URL = re.compile(r"https?://\S+")
 _ANSWER_NOW = "answer now"  # what every English notice says to an agent that has to come to an end
 
 
 class _Subtask(msgspec.Struct, frozen=True):
-    """`list PHRASE`, or `get #NUMBER NAME | COLUMN | ...`."""
+    """`list PHRASE`, or `get #NUMBER NAME | COLUMN | ... | COLUMN > VALUE`; a test comes last, if there is one."""
 
     name: str
     number: int = 0
     columns: list[str] = []
+    test: Filter | None = None
 
     @classmethod
     def read(cls, text: str) -> _Subtask | None:
@@ -93,12 +116,21 @@ class _Subtask(msgspec.Struct, frozen=True):
         match = re.fullmatch(r"get #(\d+) ([^|]+?)((?: \| [^|]+)+)", text)
         if match is None:
             return None
-        return cls(match[2], int(match[1]), [part.strip() for part in match[3].split(" | ")[1:]])
+        *columns, last = [part.strip() for part in match[3].split(" | ")[1:]]
+        tested = re.fullmatch(r"(.+?) ([=<>]) (.+)", last)
+        if tested is None:
+            return cls(match[2], int(match[1]), [*columns, last])
+        return cls(match[2], int(match[1]), columns, Filter(tested[1], _OPERATORS[tested[2]], tested[3]))
 
     def __str__(self) -> str:
-        if not self.columns:
+        if not self.columns and not self.test:
             return f"list {self.name}"
-        return f"get #{self.number} {' | '.join([self.name, *self.columns])}"
+        test = [f"{self.test.column} {_SIGNS[self.test.op]} {self.test.value}"] if self.test else []
+        return f"get #{self.number} {' | '.join([self.name, *self.columns, *test])}"
+
+
+_SIGNS: dict[Op, str] = {"is": "=", "above": ">", "below": "<"}
+_OPERATORS: dict[str, Op] = {sign: op for op, sign in _SIGNS.items()}
 
 
 class _Hands:
@@ -185,54 +217,74 @@ def _main_value(arguments: Any) -> str:
 
 @dataclass
 class _Found:
-    """What is known so far: members by number, facts (column -> value) by number."""
+    """What is known so far: members by number, facts (column -> value) of those that pass the test, who does not."""
 
     members: dict[int, str] = field(default_factory=dict)
     facts: dict[int, dict[str, str]] = field(default_factory=dict)
+    ruled_out: set[int] = field(default_factory=set)
 
     @property
     def missing(self) -> list[int]:
-        return [number for number in self.members if number not in self.facts]
+        return [number for number in self.members if number not in self.facts and number not in self.ruled_out]
 
 
-def _answer(request: Request, found: _Found) -> str:
+def _answer(request: Request, found: _Found, manner: Manner) -> Completion:
     """The last words: a table, or a box."""
-    numbers = [number for number in found.members if _passes(request, found.facts.get(number, {}))]
+    tested = request.filter is not None
+    numbers = [n for n in found.members if n in found.facts or not (tested or n in found.ruled_out)]
     if request.kind == "wide":
-        rows = [[found.members[n], *(found.facts.get(n, {}).get(c, "") for c in request.columns)] for n in numbers]
-        table = Table(["name", *request.columns], rows)
-        return f"By the {LABEL}.\n\n```markdown\n{table.to_markdown().strip()}\n```"
-    chosen = _extreme(request, found, numbers) if request.extreme else numbers[:1]
-    name = found.members[chosen[0]] if chosen else ""
-    value = found.facts.get(chosen[0], {}).get(request.columns[0], "") if name and request.columns else name
+        return _said(f"```markdown\n{_table(request, found, numbers, manner)}\n```", manner)
+    best = _running_best(request, found, numbers)
+    chosen = best[-1][0] if best else numbers[0] if numbers and not request.extreme else None
+    name = found.members[chosen] if chosen else ""
+    value = found.facts.get(chosen, {}).get(request.columns[0], "") if chosen and request.columns else name
     if not value:
-        return f"The {LABEL}, found nothing that fits the question."
-    return f"By the {LABEL}: {name}.\n\n\\boxed{{{value}}}"
+        return _said("nothing fits the question", manner)
+    thought = "\n".join(f"#{number} {value}" for number, value in best) if manner.thinks else ""
+    return _said(f"\\boxed{{{value}}}", manner, name, thought)
 
 
-def _passes(request: Request, facts: dict[str, str]) -> bool:
-    return request.filter is None or request.filter.holds(facts.get(request.filter.column, ""))
+def _said(text: str, manner: Manner, name: str = "", thought: str = "") -> Completion:
+    if manner.signed:
+        text = f"By the {LABEL}{f': {name}' if name else ''}.\n\n{text}"
+    return Completion(text=text, reasoning=thought, model="expert", usage=Usage(calls=1))
 
 
-def _extreme(request: Request, found: _Found, numbers: list[int]) -> list[int]:
-    """The member at the asked end of a column, as a list of one; empty where no member has a number there."""
-    assert request.extreme is not None
-    column, end = request.extreme
-    measured = [(first_number(found.facts.get(n, {}).get(column, "")), n) for n in numbers]
-    known = [(value, n) for value, n in measured if value is not None]
-    if not known:
+def _table(request: Request, found: _Found, numbers: list[int], manner: Manner) -> str:
+    rows = [[found.members[n], *(found.facts.get(n, {}).get(c, "") for c in request.columns)] for n in numbers]
+    columns = ["name", *request.columns]
+    if manner.numbered:
+        columns = ["", *columns]
+        rows = [[f"#{number}", *row] for number, row in zip(numbers, rows, strict=True)]
+    return Table(columns, rows).to_markdown()
+
+
+def _running_best(request: Request, found: _Found, numbers: list[int]) -> list[tuple[int, str]]:
+    """Member by member the best so far in the asked end of a column, with its value; empty without an extreme."""
+    if not request.extreme:
         return []
-    return [(max if end == "highest" else min)(known)[1]]
+    column, end = request.extreme
+    best: list[tuple[int, str]] = []
+    for number in numbers:
+        value = found.facts.get(number, {}).get(column, "")
+        if best and not _is_beyond(value, best[-1][1], end):
+            best.append(best[-1])
+        elif first_number(value) is not None:
+            best.append((number, value))
+    return best
+
+
+def _is_beyond(value: str, other: str, end: Extreme) -> bool:
+    number, bound = first_number(value), first_number(other)
+    if number is None or bound is None:
+        return False
+    return number > bound if end == "highest" else number < bound
 
 
 def _columns_needed(request: Request) -> list[str]:
-    """The columns to look up: those asked for, then what the test and the comparison need."""
-    columns = list(request.columns)
-    if request.filter:
-        columns.append(request.filter.column)
-    if request.extreme:
-        columns.append(request.extreme[0])
-    return list(dict.fromkeys(columns))
+    """The columns to look up: those asked for, then what the comparison needs."""
+    extreme = [request.extreme[0]] if request.extreme else []
+    return list(dict.fromkeys([*request.columns, *extreme]))
 
 
 def _not_understood(question: str) -> str:
@@ -254,9 +306,9 @@ def _not_found(what: str) -> str:
 class _Lead:
     """Has the list found, then every member looked up, as often as that brings something new."""
 
-    def __init__(self, trajectory: Trajectory, hands: _Hands) -> None:
+    def __init__(self, trajectory: Trajectory, hands: _Hands, manner: Manner) -> None:
         self.talk = _Conversation(trajectory, hands)
-        self.hands = hands
+        self.hands, self.manner = hands, manner
 
     def say(self) -> Words:
         request = parse_question(self.talk.question)
@@ -264,24 +316,25 @@ class _Lead:
             return _not_understood(self.talk.question)
         columns = _columns_needed(request)
         if self.talk.turns == 0:
-            return self._delegate(
-                [_Subtask(request.member, 1, columns) if request.member else _Subtask(request.phrase)]
-            )
+            first = _Subtask(request.member, 1, columns) if request.member else _Subtask(request.phrase)
+            return self._delegate([first])
         found = self._found(request, columns)
         if not found.members:
             return _not_found(request.phrase or request.member)
-        if columns and found.missing and not self.talk.hurried and self._is_worth_asking(found):
-            return self._delegate([_Subtask(found.members[n], n, columns) for n in found.missing])
-        return _answer(request, found)
+        asking = columns or request.filter
+        if asking and found.missing and not self.talk.hurried and self._is_worth_asking(found):
+            return self._delegate([_Subtask(found.members[n], n, columns, request.filter) for n in found.missing])
+        return _answer(request, found, self.manner)
 
     def _found(self, request: Request, columns: list[str]) -> _Found:
         told = self.talk.told
-        found = _Found({int(number): name for number, name in _LISTED.findall(told)})
+        ruled_out = {int(number) for number in _RULED_OUT.findall(told)}
+        found = _Found({int(n): name for n, name in _LISTED.findall(told) if name != "no"}, {}, ruled_out)
         for number, cells in _REPORTED.findall(told):
             name, *values = [cell.strip() for cell in cells.split("|")]
             if request.member:
                 found.members.setdefault(int(number), name)
-            if found.members.get(int(number)) == name and any(values):
+            if found.members.get(int(number)) == name and (any(values) or request.filter):
                 found.facts[int(number)] = dict(zip(columns, values, strict=False))
         return found
 
@@ -298,23 +351,23 @@ class _Lead:
 class _Reader:
     """Searches for one page and reports what is on it; looks at the next hit where a page is not the one."""
 
-    def __init__(self, trajectory: Trajectory, hands: _Hands) -> None:
+    def __init__(self, trajectory: Trajectory, hands: _Hands, manner: Manner) -> None:
         self.talk = _Conversation(trajectory, hands)
-        self.hands = hands
+        self.hands, self.manner = hands, manner
 
     def say(self, subtask: _Subtask) -> Words:
         if self.hands.search is None or self.hands.access is None:
             return f"The {LABEL}, needs a tool to search and one to read."
         pages = list(self.talk.exchanges(self.hands.access))
         for url, text in pages:
-            report = _report(subtask, url, text)
+            report = _report(subtask, url, text, self.manner)
             if report:
                 return report
         if self.talk.turns == 0:
             return self.talk.calls(self.hands.search, [subtask.name])
         left = [url for url in self._hits(subtask) if url not in dict(pages)]
         if not left or self.talk.hurried or self.talk.stuck:
-            return f"none: the {LABEL}, found no page of {subtask.name}"
+            return f"none: the {LABEL}, found no page of {subtask.name}" if self.manner.signed else "none"
         return self.talk.calls(self.hands.access, left[:1])
 
     def _hits(self, subtask: _Subtask) -> list[str]:
@@ -324,16 +377,25 @@ class _Reader:
         return sorted(dict.fromkeys(urls), key=lambda url: -_likeness(url, subtask.name))
 
 
-def _report(subtask: _Subtask, url: str, text: str) -> str:
-    """What a page says for a subtask; empty where it is another page."""
-    if not subtask.columns:
+def _report(subtask: _Subtask, url: str, text: str, manner: Manner) -> Completion | None:
+    """What a page says for a subtask; nothing where it is another page."""
+    if not subtask.number:
         members = _LISTED.findall(text) if _is_called_like(url, subtask.name) else []
-        return "\n".join(f"#{number} {name}" for number, name in members)
+        listed = "\n".join(f"#{number} {name}" for number, name in members)
+        return Completion(text=listed, model="expert", usage=Usage(calls=1)) if listed else None
     facts = _facts(text)
     if not _is_called(url, subtask.name) or not facts:
-        return ""
+        return None
     values = [_value(facts, column) for column in subtask.columns]
-    return f"| #{subtask.number} | {' | '.join([subtask.name, *values])} |"
+    notes = [f"{column}: {value}" for column, value in zip(subtask.columns, values, strict=True)]
+    report = f"| {' | '.join([f'#{subtask.number}', subtask.name, *values])} |"
+    if subtask.test:
+        tested = _value(facts, subtask.test.column)
+        passes = subtask.test.holds(tested)
+        notes.append(f"{subtask.test.column}: {tested}: {'yes' if passes else 'no'}")
+        report = report if passes else f"#{subtask.number} no"
+    thought = "\n".join(notes) if manner.thinks else ""
+    return Completion(text=report, reasoning=thought, model="expert", usage=Usage(calls=1))
 
 
 def _value(facts: dict[str, str], column: str) -> str:
@@ -378,9 +440,9 @@ def _letters(text: str) -> str:
 class _Alone:
     """Does the lead's and the readers' work in one context: search the list, read it, search and read every member."""
 
-    def __init__(self, trajectory: Trajectory, hands: _Hands) -> None:
+    def __init__(self, trajectory: Trajectory, hands: _Hands, manner: Manner) -> None:
         self.talk = _Conversation(trajectory, hands)
-        self.hands = hands
+        self.hands, self.manner = hands, manner
 
     def say(self) -> Words:
         request = parse_question(self.talk.question)
@@ -392,8 +454,8 @@ class _Alone:
         found = self._found(request, pages, columns)
         if not found.members:
             return self._look_up([request.phrase], searched, pages) or _not_found(request.phrase)
-        wanted = [found.members[n] for n in found.missing] if columns else []
-        return self._look_up(wanted, searched, pages) or _answer(request, found)
+        wanted = [found.members[n] for n in found.missing] if columns or request.filter else []
+        return self._look_up(wanted, searched, pages) or _answer(request, found, self.manner)
 
     def _found(self, request: Request, pages: dict[str, str], columns: list[str]) -> _Found:
         if request.member:
@@ -401,12 +463,19 @@ class _Alone:
         else:
             lists = [_LISTED.findall(text) for url, text in pages.items() if _is_called_like(url, request.phrase)]
             members = {int(number): name for number, name in next((found for found in lists if found), [])}
-        facts = {}
+        found = _Found(members)
         for number, name in members.items():
-            for url in sorted(pages, key=lambda url: _likeness(url, name)):  # the best likeness has the last word
-                if _is_called(url, name) and (read := _facts(pages[url])):
-                    facts[number] = {column: _value(read, column) for column in columns}
-        return _Found(members, facts)
+            read = self._read(name, pages)
+            if read and request.filter and not request.filter.holds(_value(read, request.filter.column)):
+                found.ruled_out.add(number)
+            elif read:
+                found.facts[number] = {column: _value(read, column) for column in columns}
+        return found
+
+    def _read(self, name: str, pages: dict[str, str]) -> dict[str, str]:
+        """The facts on the page that is called most like `name`, among those opened."""
+        urls = sorted((url for url in pages if _is_called(url, name)), key=lambda url: -_likeness(url, name))
+        return next((facts for url in urls if (facts := _facts(pages[url]))), {})
 
     def _look_up(self, names: list[str], searched: dict[str, str], pages: dict[str, str]) -> list[ToolCall]:
         """The next calls for what is called `names`: read what was found, else search; none where all was tried."""

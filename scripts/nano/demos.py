@@ -1,0 +1,95 @@
+"""Demonstrations: the expert at work in the real loop, on lists of train only.
+
+    the pocket world's train tasks               rollouts/real.jsonl.gz
+    worlds spliced from its train lists          rollouts/spliced-*.jsonl.gz
+    a share of both, done by one agent alone     rollouts/single.jsonl.gz
+    dev tasks, which are only measured on        rollouts/held-out.jsonl.gz
+
+Every rollout is what `Team.solve` returns: prompts, calls, replies and limits are those of a user's question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from wideseek.assembly import open_source
+from wideseek.assets import world_tasks
+from wideseek.concurrency import together
+from wideseek.policy.base import Policy
+from wideseek.records import Rollout, Task, write_jsonl
+from wideseek.roles import Profile, Role
+from wideseek.synth.questions import tasks_of
+from wideseek.synth.spliced import spliced_lists
+from wideseek.synth.world import WorldList, pages_of
+from wideseek.team import Team, Workflow
+from wideseek.tools.base import Source
+from wideseek.tools.cache import Cached
+from wideseek.tools.corpus import Corpus
+
+AT_ONCE = 32  # rollouts
+
+
+async def demonstrate(
+    tasks: Sequence[Task], source: Source, policy: Policy, roles: dict[str, Role], workflow: Workflow = "team", seed: int = 0
+) -> list[Rollout]:
+    """One rollout per task, without the pages that were read."""
+    team = Team({"lead": policy}, source, profile=Profile.load("nano"), roles=roles, seed=seed)
+    rollouts: list[Rollout] = []
+    for at in range(0, len(tasks), AT_ONCE):
+        rollouts += await together(team.solve(task, workflow=workflow) for task in tasks[at : at + AT_ONCE])
+    for rollout in rollouts:
+        rollout.pages = {}
+    return rollouts
+
+
+async def spliced_demos(
+    real: Sequence[WorldList], lists: int, seed: int, policy: Policy, roles: dict[str, Role], workflow: Workflow = "team"
+) -> list[Rollout]:
+    """Rollouts on the tasks of a spliced world of so many lists."""
+    made = spliced_lists(real, lists, seed)
+    tasks = tasks_of(made, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        Corpus.build(pages_of(made), Path(folder))
+        source = Cached(Corpus.open(Path(folder)))
+        try:
+            return await demonstrate(tasks, source, policy, roles, workflow, seed)
+        finally:
+            await source.close()
+
+
+def write_demos(
+    out: Path, real: Sequence[WorldList], policy: Policy, roles: dict[str, Role], *, worlds: int, lists: int, seed: int
+) -> None:
+    """Write all demonstrations into `out`; a file that is there is not made again."""
+    out.mkdir(parents=True, exist_ok=True)
+
+    def missing(name: str) -> bool:
+        return not (out / f"{name}.jsonl.gz").exists()
+
+    def keep(name: str, rollouts: Sequence[Rollout]) -> None:
+        part = out / f"{name}.part.gz"
+        write_jsonl(part, rollouts)
+        part.rename(out / f"{name}.jsonl.gz")
+        print(f"{name}: {len(rollouts):,} rollouts", flush=True)
+
+    async def all_of_them() -> None:
+        pocket = open_source(None)
+        train, dev = list(world_tasks("train")), list(world_tasks("dev"))
+        try:
+            if missing("real"):
+                keep("real", await demonstrate(train, pocket, policy, roles))
+            if missing("held-out"):
+                keep("held-out", await demonstrate(dev[::3], pocket, policy, roles))
+            if missing("single"):
+                alone = await demonstrate(train[::3], pocket, policy, roles, "single")
+                keep("single", alone + await spliced_demos(real, lists // 2, seed + 1000, policy, roles, "single"))
+        finally:
+            await pocket.close()
+        for world in range(worlds):
+            if missing(f"spliced-{world}"):
+                keep(f"spliced-{world}", await spliced_demos(real, lists, seed + world, policy, roles))
+
+    asyncio.run(all_of_them())

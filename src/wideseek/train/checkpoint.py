@@ -1,0 +1,80 @@
+"""Checkpoints: everything that a training needs to go on, whole or not at all.
+
+    OUT/checkpoints/step-000400/    weights and tokenizer as `transformers` lays them out, and state.pt
+    OUT/model/                      the same layout without state.pt, once the training has ended
+
+A checkpoint is written into a folder beside its place and renamed when it is complete and on disk: a kill or a full disk
+leaves the last good one. `state.pt` holds plain tensors and numbers; loading it runs no code.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wideseek.errors import RunDirError
+
+FORMAT = 1
+
+
+def save_checkpoint(out: Path, step: int, write: Callable[[Path], None], state: dict[str, Any], keep: int) -> Path:
+    """Write the checkpoint of `step`: `write` puts the weights into a folder. Older ones beyond `keep` are removed.
+
+    Raises `RunDirError` where the disk is full; what was there stays.
+    """
+    home = out / "checkpoints"
+    place = home / f"step-{step:06d}"
+    write_folder(place, write, {"format": FORMAT, "step": step, **state})
+    for old in checkpoints(out)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return place
+
+
+def write_folder(place: Path, write: Callable[[Path], None], state: dict[str, Any] | None = None) -> None:
+    """A folder with what `write` puts there (and `state.pt`): complete, or not there. Raises `RunDirError`."""
+    part = place.with_name(f"{place.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        write(part)
+        if state is not None:
+            torch.save(state, part / "state.pt")
+        _sync(part)
+        if place.exists():
+            shutil.rmtree(place)
+        part.rename(place)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        shutil.rmtree(part, ignore_errors=True)
+        reason = str(error).partition("\n")[0]
+        raise RunDirError(f"{place}: cannot be written ({reason}): make room, then go on with --resume") from error
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """The complete checkpoints of a training, oldest first."""
+    return sorted(path for path in (out / "checkpoints").glob("step-??????") if (path / "state.pt").is_file())
+
+
+def load_state(checkpoint: Path) -> dict[str, Any]:
+    """What stands beside a checkpoint's weights. Raises `RunDirError` for another format and what cannot be read."""
+    try:
+        state: dict[str, Any] = torch.load(checkpoint / "state.pt", weights_only=True, map_location="cpu")
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise RunDirError(
+            f"{checkpoint}: cannot be read ({type(error).__name__}): remove it to go on from the one before"
+        ) from error
+    if state.get("format") != FORMAT:
+        raise RunDirError(
+            f"{checkpoint}: is of another version of wideseek (format {state.get('format')}, not {FORMAT})"
+        )
+    return state
