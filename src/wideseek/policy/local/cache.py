@@ -1,0 +1,293 @@
+"""Keys and values of sequences under a budget of tokens, and which of them share a prefix.
+
+A `Sequence` has one row of one `Slab`, which holds rows of one capacity. Rows whose next token is being sampled come
+first in their slab, so attention reads them as one dense batch; capacities are a ladder, so the rows of a slab are of
+like length. Keys lie transposed, [D, T], which is what the matrix products of attention read fastest.
+
+    place     a row: a free one, a new slab, or what the least recently used retained sequence gives up
+    grow      a row that became too small moves up the ladder
+    find      the sequence that shares the longest prefix, by chained hashes of blocks, then token by token
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from dataclasses import dataclass, field
+
+import torch
+
+from wideseek.policy.local.weights import Shape
+
+BLOCK = 16
+"""Prefixes are looked up in blocks of so many tokens; a shorter common prefix is not worth a copy."""
+
+_LEAST = 64  # the ladder's first capacity
+_ROWS = 64  # the most rows of a slab
+_PARTS = 16  # a slab takes about this part of the budget
+
+
+class Slab:
+    """Rows of one capacity. L layers, R rows, K heads, D numbers a head, C tokens."""
+
+    def __init__(self, shape: Shape, rows: int, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
+        size = (shape.layers, rows, shape.kv_heads)
+        # Zeros, for attention multiplies what lies beyond a row's end by zero, and zero times NaN is NaN.
+        self.keys = torch.zeros(*size, shape.head_dim, capacity, dtype=dtype, device=device)  # [L, R, K, D, C]
+        self.values = torch.zeros(*size, capacity, shape.head_dim, dtype=dtype, device=device)  # [L, R, K, C, D]
+        self.rows: list[Sequence | None] = [None] * rows
+        self.capacity = capacity
+        self.decoding = 0
+        """So many rows, the first ones, take part in every step."""
+
+    @property
+    def tokens(self) -> int:
+        return len(self.rows) * self.capacity
+
+    @property
+    def free(self) -> int:
+        return self.rows.count(None)
+
+    def swap(self, a: int, b: int) -> None:
+        if a == b:
+            return
+        for tensor in (self.keys, self.values):
+            kept = tensor[:, a].clone()
+            tensor[:, a] = tensor[:, b]
+            tensor[:, b] = kept
+        self.rows[a], self.rows[b] = self.rows[b], self.rows[a]
+        for row in (a, b):
+            sequence = self.rows[row]
+            if sequence is not None:
+                sequence.row = row
+
+
+@dataclass(eq=False)
+class Sequence:
+    """Tokens and where their keys and values lie: those of the first `cached` tokens are there."""
+
+    ids: list[int]
+    slab: Slab
+    row: int
+    cached: int = 0
+    running: bool = True
+    used: int = 0
+    """When it was last used, by the cache's clock."""
+    keys: list[int] = field(default_factory=list)
+    """Chained hashes of the blocks under which it can be found."""
+
+
+class Cache:
+    """All sequences. `budget` and `tokens` count tokens that slabs may hold and do hold."""
+
+    def __init__(self, shape: Shape, budget: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.budget, self.tokens = budget, 0
+        self.slabs: list[Slab] = []
+        self.evicted = 0
+        self._shape, self._dtype, self._device = shape, dtype, device
+        self._ladder = _ladder(min(shape.context, budget))
+        self._blocks: dict[int, dict[Sequence, None]] = {}
+        self._clock = itertools.count(1)
+
+    # ------------------------------------------------------------------------------------------------ shared prefixes
+
+    def find(self, ids: list[int]) -> tuple[Sequence | None, int, int]:
+        """The sequence with the most computed tokens of the prefix of `ids`, their number, and how many there will be
+        when what is being computed now is done. The last token never counts: its logits are wanted."""
+        donor, most, promised = None, 0, 0
+        for sequence in self._candidates(ids):
+            common = min(common_prefix(sequence.ids, ids), len(ids) - 1)
+            promised = max(promised, common if sequence.running else min(common, sequence.cached))
+            if min(common, sequence.cached) > most:
+                donor, most = sequence, min(common, sequence.cached)
+        return donor, most, promised
+
+    def _candidates(self, ids: list[int]) -> list[Sequence]:
+        found: dict[Sequence, None] = {}
+        for key in block_keys(ids):
+            sharing = self._blocks.get(key)
+            if not sharing:
+                break
+            found = sharing
+        return list(found)
+
+    def register(self, sequence: Sequence) -> None:
+        """Let others find what this sequence's tokens are by now."""
+        known = len(sequence.keys)
+        for key in itertools.islice(block_keys(sequence.ids), known, None):
+            sequence.keys.append(key)
+            self._blocks.setdefault(key, {})[sequence] = None
+
+    # -------------------------------------------------------------------------------------------------------- memory
+
+    def start(self, ids: list[int], tokens: int, donor: Sequence | None, common: int) -> Sequence | None:
+        """A running sequence of `ids` with room for `tokens`, its first `common` tokens from `donor`; None where it
+        does not fit now. A retained donor that is all prefix becomes the sequence; any other is copied from."""
+        if donor is not None and not donor.running and donor.cached == common:
+            donor.ids, donor.running = ids, True
+            if not self.grow(donor, tokens):
+                donor.running, donor.ids = False, ids[:common]
+                return None
+            self.register(donor)
+            return donor
+        place = self._place(tokens, keep=donor)
+        if place is None:
+            return None
+        sequence = Sequence(ids, *place)
+        sequence.slab.rows[sequence.row] = sequence
+        if donor is not None:
+            donor.used = next(self._clock)
+            _copy(donor, sequence.slab, sequence.row, common)
+            sequence.cached = common
+        self.register(sequence)
+        return sequence
+
+    def grow(self, sequence: Sequence, tokens: int) -> bool:
+        """Whether the sequence, running, now has room for `tokens`."""
+        if tokens <= sequence.slab.capacity:
+            return True
+        place = self._place(tokens, keep=sequence)
+        if place is None:
+            return False
+        self._move(sequence, *place)
+        return True
+
+    def decode(self, sequence: Sequence) -> None:
+        """From now on the sequence takes part in every step."""
+        slab = sequence.slab
+        slab.swap(sequence.row, slab.decoding)
+        slab.decoding += 1
+
+    def retain(self, sequence: Sequence) -> None:
+        """The sequence rests; what is computed stays until its memory is needed."""
+        self._rest(sequence)
+        sequence.running, sequence.used = False, next(self._clock)
+        del sequence.ids[sequence.cached :]
+        self.register(sequence)
+
+    def drop(self, sequence: Sequence) -> None:
+        """The sequence is gone, and its slab too where it was the last of it."""
+        self._rest(sequence)
+        for key in sequence.keys:
+            sharing = self._blocks[key]
+            del sharing[sequence]
+            if not sharing:
+                del self._blocks[key]
+        sequence.keys = []
+        self._leave(sequence.slab, sequence.row)
+
+    def clear(self) -> None:
+        """Every sequence is gone."""
+        for sequence in [sequence for slab in self.slabs for sequence in slab.rows if sequence is not None]:
+            self.drop(sequence)
+
+    def wipe(self, sequence: Sequence) -> None:
+        """Drop a sequence that is not finite: the next one in its row must not multiply NaN by zero."""
+        sequence.slab.keys[:, sequence.row] = 0
+        sequence.slab.values[:, sequence.row] = 0
+        self.drop(sequence)
+
+    def _rest(self, sequence: Sequence) -> None:
+        slab = sequence.slab
+        if sequence.row < slab.decoding:
+            slab.decoding -= 1
+            slab.swap(sequence.row, slab.decoding)
+
+    def _leave(self, slab: Slab, row: int) -> None:
+        slab.rows[row] = None
+        if slab.free == len(slab.rows):
+            self.slabs.remove(slab)
+            self.tokens -= slab.tokens
+
+    def _move(self, sequence: Sequence, slab: Slab, row: int) -> None:
+        decoding = sequence.row < sequence.slab.decoding
+        self._rest(sequence)
+        left = sequence.slab, sequence.row
+        _copy(sequence, slab, row, sequence.cached)
+        sequence.slab, sequence.row = slab, row
+        slab.rows[row] = sequence
+        self._leave(*left)
+        if decoding:
+            self.decode(sequence)
+
+    def _place(self, tokens: int, keep: Sequence | None) -> tuple[Slab, int] | None:
+        """A free row with room for `tokens`; retained sequences but `keep` give way, the longest unused first."""
+        capacity = self._ladder[bisect.bisect_left(self._ladder, tokens)]
+        while True:
+            place = self._free(capacity, capacity) or self._new(capacity) or self._free(capacity, self._ladder[-1])
+            if place is not None:
+                return place
+            if not self._merge() and not self._evict(keep):
+                return None
+
+    def _free(self, least: int, most: int) -> tuple[Slab, int] | None:
+        fitting = [slab for slab in self.slabs if least <= slab.capacity <= most and slab.free]
+        if not fitting:
+            return None
+        slab = min(fitting, key=lambda slab: (slab.capacity, slab.free))
+        return slab, slab.rows.index(None)
+
+    def _new(self, capacity: int) -> tuple[Slab, int] | None:
+        rows = max(1, min(_ROWS, self.budget // _PARTS // capacity))
+        rows = min(rows, (self.budget - self.tokens) // capacity)
+        if rows < 1:
+            return None
+        slab = Slab(self._shape, rows, capacity, self._dtype, self._device)
+        self.slabs.append(slab)
+        self.tokens += slab.tokens
+        return slab, 0
+
+    def _evict(self, keep: Sequence | None) -> bool:
+        retained = [
+            sequence
+            for slab in self.slabs
+            for sequence in slab.rows
+            if sequence is not None and not sequence.running and sequence is not keep
+        ]
+        if not retained:
+            return False
+        self.drop(min(retained, key=lambda sequence: sequence.used))
+        self.evicted += 1
+        return True
+
+    def _merge(self) -> bool:
+        """Empty the emptiest slab into others of its capacity, if they have the rows. Whether a slab was freed."""
+        for slab in sorted(self.slabs, key=lambda slab: slab.free, reverse=True):
+            others = [other for other in self.slabs if other.capacity == slab.capacity and other is not slab]
+            if slab.free and len(slab.rows) - slab.free <= sum(other.free for other in others):
+                for sequence in [sequence for sequence in slab.rows if sequence is not None]:
+                    other = next(other for other in others if other.free)
+                    self._move(sequence, other, other.rows.index(None))
+                return True
+        return False
+
+
+def _copy(sequence: Sequence, slab: Slab, row: int, tokens: int) -> None:
+    slab.keys[:, row, :, :, :tokens] = sequence.slab.keys[:, sequence.row, :, :, :tokens]
+    slab.values[:, row, :, :tokens] = sequence.slab.values[:, sequence.row, :, :tokens]
+
+
+def _ladder(most: int) -> list[int]:
+    """64, 96, 128, 192, 256 ... and `most` itself."""
+    steps = (_LEAST * 2**power * half // 2 for power in itertools.count() for half in (2, 3))
+    return [*itertools.takewhile(lambda step: step < most, steps), most]
+
+
+def block_keys(ids: list[int]) -> itertools.chain[int] | map[int]:
+    """A hash per whole block of `ids`, of the block and all before it."""
+    blocks = (tuple(ids[start : start + BLOCK]) for start in range(0, len(ids) - BLOCK + 1, BLOCK))
+    return map(hash, itertools.accumulate(blocks, lambda before, block: (hash(before), block)))
+
+
+def common_prefix(one: list[int], other: list[int]) -> int:
+    """How many tokens both begin with."""
+    low, high = 0, min(len(one), len(other))
+    if one[:high] == other[:high]:
+        return high
+    while low < high:  # by halves, for slices compare fast
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
