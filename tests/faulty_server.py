@@ -3,7 +3,7 @@
     python -m tests.faulty_server --port 0 --faults 0.2 --answers team --width 200
 
 prints its base url as the first line and serves `POST /v1/chat/completions`, `GET /v1/models` and `GET /stats` until
-it is ended. In a test: `async with FaultyServer(answer=..., faults=0.2) as server:` and `server.url`, `server.stats`.
+it is ended; `POST /v1/completions` and `POST /generate` go the same way, for answers that are whole responses. In a test: `async with FaultyServer(answer=..., faults=0.2) as server:` and `server.url`, `server.stats`.
 
 Whether a call fails, and how, follows from the seed, the request's bytes and how often they have been sent: a run can
 be repeated, and a call that is tried again gets another draw. What it answers is a function from the request to the
@@ -41,6 +41,7 @@ class Stats(msgspec.Struct):
 
     requests: int = 0
     completed: int = 0
+    listings: int = 0
     in_flight: int = 0
     most_in_flight: int = 0
     faults: Counter[str] = msgspec.field(default_factory=Counter)
@@ -50,7 +51,8 @@ class FaultyServer:
     """The server. `faults` is the share of calls that fail, with one of `kinds` each.
 
     No fault comes after `fault_attempts` tries of the same request (`None`: any try may fail). A hang lasts `hang_s`,
-    `retry_after` is the header's value. `requests` keeps every request in the order of arrival, if `keep`.
+    `retry_after` is the header's value. `models` are names, or entries of the list. `requests` keeps every request in
+    the order of arrival, if `keep`.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class FaultyServer:
         latency_ms: float = 0.0,
         hang_s: float = 3600.0,
         retry_after: str = "0",
-        models: Sequence[str] = ("mock",),
+        models: Sequence[str | dict[str, Any]] = ("mock",),
         seed: int = 0,
         keep: bool = True,
     ) -> None:
@@ -80,7 +82,8 @@ class FaultyServer:
     async def start(self, port: int = 0) -> Self:
         """Listen on this machine; port 0 takes a free one."""
         app = web.Application(client_max_size=64 * 2**20)
-        app.router.add_post("/v1/chat/completions", self._complete)
+        for path in ("/v1/chat/completions", "/v1/completions", "/generate"):
+            app.router.add_post(path, self._complete)
         app.router.add_get("/v1/models", self._list)
         app.router.add_get("/stats", self._stats)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
@@ -164,7 +167,9 @@ class FaultyServer:
         return response
 
     async def _list(self, request: web.Request) -> web.Response:
-        return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
+        self.stats.listings += 1
+        entries = [{"id": one} if isinstance(one, str) else one for one in self.models]
+        return web.json_response({"object": "list", "data": [{"object": "model", **entry} for entry in entries]})
 
     async def _stats(self, request: web.Request) -> web.Response:
         return web.json_response(msgspec.to_builtins(self.stats))

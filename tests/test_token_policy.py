@@ -171,15 +171,25 @@ async def test_a_later_turn_without_room_ends_the_agent_and_trains_nothing(refus
     assert sequence(run, TEMPLATE, [SEARCH])[-3:] == TEMPLATE.reply(run.turns[1].messages)[-3:]
 
 
-@pytest.mark.parametrize("refuses", [False, True], ids=["counted", "said by the engine"])
-async def test_a_first_prompt_beyond_the_context_is_refused_with_what_to_do(refuses: bool) -> None:
+@pytest.mark.parametrize(
+    ("agents", "engines", "advice"),
+    [
+        (20, 100_000, "raise sub.context_tokens above 20"),
+        (100_000, 20, "serve more context"),
+        (100_000, None, "serve more context"),
+    ],
+    ids=["the agent's", "the engine's", "said by the engine when asked"],
+)
+async def test_a_first_prompt_beyond_the_context_is_refused_with_what_to_do(
+    agents: int, engines: int | None, advice: str
+) -> None:
     def say(request: Request) -> str:
         raise ContextFull
 
-    policy = TokenPolicy(FakeSampler(say, context_tokens=100_000 if refuses else 20), TEMPLATE)
-    with pytest.raises(PolicyRejected, match=r"fake: the prompt has \d+ tokens.*sub.context_tokens") as error:
-        await policy.complete(agent(), [SEARCH])
-    assert "\n" not in str(error.value)
+    policy = TokenPolicy(FakeSampler(say, context_tokens=engines or 2**60), TEMPLATE)
+    with pytest.raises(PolicyRejected, match=r"^fake: the prompt has \d+ tokens") as error:
+        await policy.complete(agent(context_tokens=agents), [SEARCH])
+    assert str(error.value).endswith(f"shorten the question, or {advice}")
 
 
 # ------------------------------------------------------------------------------------------- journal, files, a whole team

@@ -127,7 +127,7 @@ class ChatPolicy:
 
     async def _request(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> dict[str, Any]:
         request: dict[str, Any] = {
-            "model": self._model or await self._server.only_model(),
+            "model": self._model or (await self._server.served(None)).id,
             "messages": text_messages(trajectory, tools) if self._in_text else native_messages(trajectory),
         }
         if tools and not self._in_text:

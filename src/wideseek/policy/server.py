@@ -16,7 +16,7 @@ import asyncio
 import random
 import urllib.request
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -60,7 +60,7 @@ class Server:
         self._timeout_s, self._attempts, self._backoff_s = timeout_s, attempts, backoff_s
         self._concurrency = concurrency
         self._answered = False
-        self._only_model: str | None = None
+        self._listed: list[Served] | None = None
         self._connection: _Connection | None = None
 
     async def ask(self, path: str, body: bytes | None, read: Callable[[bytes], T]) -> T:
@@ -76,17 +76,20 @@ class Server:
         except Refused as refusal:
             raise PolicyRejected(await self._rejection(refusal)) from refusal
 
-    async def only_model(self) -> str:
-        """The one model that the server lists, asked for once. Raises as `ask`, and where it lists none or many."""
-        if self._only_model is None:
+    async def served(self, model: str | None) -> Served:
+        """The model of this name as the server lists it, its only one for `None`; the list is asked for once.
+
+        Raises as `ask`, and `PolicyRejected` where it lists no such model, or none or many for `None`.
+        """
+        if self._listed is None:
             async with self._connected().naming:
-                if self._only_model is None:
-                    names = await self.ask("/models", None, _read_models)
-                    if len(names) != 1:
-                        serves = f"{self.base_url}: serves {_some(names)}"
-                        raise PolicyRejected(f"{serves}: say which by {self.base_url}#NAME")
-                    self._only_model = names[0]
-        return self._only_model
+                if self._listed is None:
+                    self._listed = await self.ask("/models", None, _read_models)
+        found = [one for one in self._listed if model in (None, one.id)]
+        if len(found) != 1:
+            serves, self._listed = f"{self.base_url}: serves {_some(self._listed)}", None
+            raise PolicyRejected(f"{serves}: say which by {self.base_url}#NAME")
+        return found[0]
 
     async def close(self) -> None:
         """Close the connections. The next request opens new ones, in its own event loop."""
@@ -186,7 +189,7 @@ class Server:
             return "is the address right? it usually ends in /v1"
         return "the request will not do as it is: look at the model's options (sampling, extra) and --model"
 
-    async def _listed_models(self) -> list[str]:
+    async def _listed_models(self) -> list[Served]:
         """The models that the server lists, none where it does not say: one try, for an error text."""
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -227,21 +230,25 @@ def _failure(state: RetryCallState) -> FailedTry:
     return failure
 
 
-class _Listed(msgspec.Struct):
+class Served(msgspec.Struct):
+    """A model in a server's list. Who serves it, and how long a sequence it takes, only some servers say."""
+
     id: str
+    owned_by: Any = None
+    max_model_len: Any = None
 
 
 class _Models(msgspec.Struct):
-    data: list[_Listed] = []
+    data: list[Served] = []
 
 
 _decode_models = msgspec.json.Decoder(_Models).decode
 
 
-def _read_models(payload: bytes) -> list[str]:
-    return [listed.id for listed in _decode_models(payload).data]
+def _read_models(payload: bytes) -> list[Served]:
+    return _decode_models(payload).data
 
 
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return (", ".join(names[:LISTED]) or "no model") + more
+def _some(listed: list[Served]) -> str:
+    more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
+    return (", ".join(one.id for one in listed[:LISTED]) or "no model") + more

@@ -104,14 +104,15 @@ class TokenPolicy:
         turn = len(trajectory.turns)
         delta = self.template.delta(trajectory, turn, tools)
         ids = [*sequence(trajectory, self.template, tools), *delta]
-        room = min(trajectory.context_tokens, self.sampler.context_tokens) - len(ids)
+        context = min(trajectory.context_tokens, self.sampler.context_tokens)
+        room = context - len(ids)
         if room <= 0:
-            return self._full(trajectory, ids, delta)
+            return self._full(trajectory, len(ids), delta, context)
         request, limit = self._request(ids, room, (trajectory.seed + turn) & 0x7FFFFFFF)
         try:
             sampled = await self.sampler.sample(request)
         except ContextFull:
-            return self._full(trajectory, ids, delta)
+            return self._full(trajectory, len(ids), delta, self.sampler.context_tokens)
         if len(sampled.ids) < request.max_new:
             limit = "context"
         return self._completion(delta, len(ids), sampled, turn, limit)
@@ -133,14 +134,13 @@ class TokenPolicy:
         )
         return request, limit
 
-    def _full(self, trajectory: Trajectory, ids: list[int], delta: list[int]) -> Completion:
+    def _full(self, trajectory: Trajectory, length: int, delta: list[int], context: int) -> Completion:
         """A turn for which there is no room: an ending, unless not even the agent's prompt has any."""
         if not trajectory.turns:
-            takes = f"{self.sampler.context_tokens:,}"
+            ours = context == trajectory.context_tokens
             raise PolicyRejected(
-                f"{self.name}: the prompt has {len(ids):,} tokens, which leaves no room to answer: shorten the "
-                f"question, or raise {trajectory.role}.context_tokens ({trajectory.context_tokens:,}; the model takes "
-                f"{takes})"
+                f"{self.name}: the prompt has {length:,} tokens, which leaves no room to answer: shorten the question, "
+                + (f"or raise {trajectory.role}.context_tokens above {context:,}" if ours else "or serve more context")
             )
         return Completion(
             truncated="context",
