@@ -61,6 +61,49 @@ def test_an_address_that_is_none_is_refused(name):
     assert "is not an address: write http://HOST:PORT/v1#NAME" in refused(name)
 
 
+@pytest.mark.parametrize("name", ["nano", "nano-base"])
+def test_the_models_that_come_with_the_package_have_names_of_their_own(name):
+    assert parse_model(name, environ={}) == ModelName("local", name)
+
+
+@pytest.mark.parametrize("model", ["runs/nano/best", "/home/me/model", "Qwen/Qwen3-4B", "nano"])
+def test_a_local_model_is_a_folder_or_a_hub_name(model):
+    assert parse_model(f"local/{model}", environ={}) == ModelName("local", f"local/{model}", model=model)
+
+
+@pytest.mark.parametrize("name", ["local", "local/"])
+def test_a_local_model_without_a_folder_is_refused(name):
+    assert refused(name) == f"model {name!r}: which one? write local/FOLDER or local/HUB_NAME"
+
+
+def test_a_users_own_provider_may_be_called_local():
+    assert parse_model("local/m", {"local": Provider("http://lab:9/v1")}, {}).base_url == "http://lab:9/v1"
+
+
+@pytest.mark.parametrize(
+    ("server", "base_url", "model"),
+    [
+        ("http://host:8000/v1#Qwen/Qwen3-4B", "http://host:8000/v1", "Qwen/Qwen3-4B"),
+        ("https://host/v1", "https://host/v1", None),
+        ("vllm/Qwen/Qwen3-4B", "http://localhost:8000/v1", "Qwen/Qwen3-4B"),
+        ("sglang", "http://localhost:30000/v1", None),
+    ],
+)
+def test_a_server_is_asked_by_token_ids_where_tokens_stands_before_it(server, base_url, model):
+    found = parse_model(f"tokens+{server}", environ={})
+    assert (found.kind, found.name, found.base_url, found.model) == ("tokens", f"tokens+{server}", base_url, model)
+    assert found.key_env == parse_model(server, environ={}).key_env
+
+
+@pytest.mark.parametrize("name", ["tokens+expert", "tokens+nano", "tokens+local/folder", "tokens+tokens+vllm"])
+def test_only_servers_are_asked_by_token_ids(name):
+    assert refused(name) == f"model {name!r}: tokens+ stands before a server: write tokens+http://HOST:PORT/v1#NAME"
+
+
+def test_a_mistake_behind_tokens_is_told_as_any_other():
+    assert "did you mean vllm/m?" in refused("tokens+vlm/m")
+
+
 def test_users_add_providers_and_replace_ours():
     ours = {"lab": Provider("http://lab:9/v1"), "openai": Provider("http://proxy/v1", "LAB_KEY")}
     assert parse_model("lab/m", ours, {}).base_url == "http://lab:9/v1"
@@ -96,4 +139,6 @@ def test_an_unknown_name_is_told_the_nearest_provider_and_the_forms():
     assert "http://HOST:PORT/v1#NAME" in said
     assert "openai" in said
     assert "did you mean expert?" in refused("exprt")
+    assert "did you mean nano?" in refused("nanno/x")
+    assert "did you mean local/folder?" in refused("locl/folder")
     assert "did you mean" not in refused("zzz")

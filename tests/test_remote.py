@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +14,9 @@ from aiohttp import web
 
 from tests.faulty_server import Answer, FaultyServer, refusal
 from tests.qwen3 import tokenizer
-from wideseek.errors import PolicyRejected, PolicyUnavailable
+from wideseek.assembly import open_policy
+from wideseek.config import Config
+from wideseek.errors import BadInput, PolicyRejected, PolicyUnavailable
 from wideseek.policy.failures import ContextFull
 from wideseek.policy.remote import RemoteSampler
 from wideseek.policy.template import ChatTemplate
@@ -139,7 +142,7 @@ async def test_sglang_is_asked_in_its_own_form_at_the_root_of_its_address() -> N
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_server_that_does_not_say_what_it_is_can_be_told(kind: str) -> None:
     async with server_of(kind) as server:
-        server.models = ({"id": "m", "owned_by": "a proxy"},)  # type: ignore[assignment]
+        server.models = ({"id": "m", "owned_by": "a proxy"},)
         sampler = sampler_of(server, kind=kind)
         assert (await sampler.sample(REQUEST)).ids == IDS
         await sampler.close()
@@ -325,3 +328,44 @@ async def test_a_server_that_is_not_there_is_told_with_its_address() -> None:
 async def test_a_key_that_is_refused_names_its_variable() -> None:
     message = await failure("vllm", lambda request: refusal(401, "no entry"), key="wrong", key_env="VLLM_KEY")
     assert "set VLLM_KEY to a key that this server accepts (one was sent)" in message
+
+
+# ------------------------------------------------------------------------------------------------------- as users name it
+
+
+async def test_tokens_before_an_address_opens_a_token_policy_with_the_tokenizer_that_is_configured(
+    tmp_path: Path,
+) -> None:
+    tokenizer().save_pretrained(tmp_path)
+    async with server_of("vllm") as server:
+        name = f"tokens+{server.url}#m"
+        settings = {
+            "tokens.tokenizer": str(tmp_path),
+            "tokens.template": {"enable_thinking": False},
+            "sampling.temperature": 0.5,
+            "sampling.max_tokens": 9,
+        }
+        prices = {"prices": {name: {"prompt": 1, "completion": 2}}}
+        policy = open_policy(name, Config.merged(prices, settings))
+        completion = await policy.complete(Trajectory(role="sub", pending=[Message("user", "How high?")]), ())
+        await policy.close()
+    assert policy.name == completion.model == name
+    assert (server.requests[0]["temperature"], server.requests[0]["max_tokens"]) == (0.5, 9)
+    assert ChatTemplate.load(tmp_path).text(server.requests[0]["prompt"]).endswith("<think>\n\n</think>\n\n")
+    assert completion.usage.usd == (completion.usage.prompt_tokens + 2 * 4) / 1e6
+
+
+async def test_the_tokenizer_is_the_models_where_none_is_configured(tmp_path: Path) -> None:
+    tokenizer().save_pretrained(tmp_path)
+    policy = open_policy(f"tokens+http://127.0.0.1:9/v1#{tmp_path}", Config())
+    assert policy.name.endswith(str(tmp_path))
+
+
+def test_a_token_server_without_a_tokenizer_says_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="^model 'tokens\\+vllm': with which tokenizer\\? set tokens.tokenizer"):
+        open_policy("tokens+vllm", Config())
+    with pytest.raises(BadInput) as error:
+        open_policy(f"tokens+vllm/{tmp_path}", Config())
+    assert str(error.value).startswith(f"{tmp_path}: no tokenizer can be loaded from there: ")
+    assert str(error.value).endswith("; tokens.tokenizer names another folder or hub name")
+    assert "\n" not in str(error.value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,6 +24,7 @@ from wideseek.team import PageTools, Team
 from wideseek.tools.base import Source
 
 if TYPE_CHECKING:
+    from wideseek.policy.names import ModelName
     from wideseek.tools.corpus import Corpus
 
 
@@ -75,7 +76,7 @@ def open_policies(config: Config) -> dict[str, Policy]:
 
 def open_policy(model: str, config: Config) -> Policy:
     """The policy that users call `model`."""
-    from wideseek.policy.names import Provider, key_for, parse_model
+    from wideseek.policy.names import Provider, parse_model
 
     providers = {name: Provider(p.base_url, p.key_env) for name, p in config.providers.items()}
     name = parse_model(model, providers)
@@ -83,19 +84,60 @@ def open_policy(model: str, config: Config) -> Policy:
         from wideseek.policy.scripted import Expert
 
         return Expert()
+    if name.kind == "local":
+        raise BadInput(f"model {model!r}: cannot be run in this process yet")
+    return _token_policy(name, config) if name.kind == "tokens" else _chat_policy(name, config)
+
+
+def _chat_policy(name: ModelName, config: Config) -> Policy:
     from wideseek.policy.chat import ChatPolicy
 
-    price = config.prices.get(model)
     return ChatPolicy(
         model=name.model,
-        base_url=name.base_url,
-        name=model,
-        key=lambda: key_for(name),  # asked for at the first call: a replay needs none
-        key_env=name.key_env,
-        sampling=Sampling(**config.sampling.model_dump()),
-        prices=Prices(price.prompt, price.completion) if price else None,
-        **config.chat.model_dump(),
+        sampling=_sampling(config),
+        prices=_prices(name, config),
+        **_server(name, config),
+        **config.chat.model_dump(include={"tool_calls", "extra"}),
     )
+
+
+def _token_policy(name: ModelName, config: Config) -> Policy:
+    """A server that is asked by token ids. Raises `BadInput` where its tokenizer is not known or cannot be loaded."""
+    from wideseek.policy.remote import RemoteSampler
+    from wideseek.policy.template import ChatTemplate
+    from wideseek.policy.token import TokenPolicy
+
+    tokenizer = config.tokens.tokenizer or name.model
+    if tokenizer is None:
+        raise BadInput(f"model {name.name!r}: with which tokenizer? set tokens.tokenizer to its folder or hub name")
+    try:
+        template = ChatTemplate.load(tokenizer, config.tokens.template)
+    except BadInput as error:
+        raise BadInput(f"{error}; tokens.tokenizer names another folder or hub name") from error
+    sampler = RemoteSampler(model=name.model, kind=config.tokens.server, **_server(name, config))
+    return TokenPolicy(sampler, template, _sampling(config), prices=_prices(name, config))
+
+
+def _server(name: ModelName, config: Config) -> dict[str, Any]:
+    """How the server is reached, in the words that policies and samplers share."""
+    from wideseek.policy.names import key_for
+
+    return {
+        "name": name.name,
+        "base_url": name.base_url,
+        "key": lambda: key_for(name),  # asked for at the first call: a replay needs none
+        "key_env": name.key_env,
+        **config.chat.model_dump(include={"timeout_s", "attempts", "backoff_s", "concurrency"}),
+    }
+
+
+def _sampling(config: Config) -> Sampling:
+    return Sampling(**config.sampling.model_dump())
+
+
+def _prices(name: ModelName, config: Config) -> Prices | None:
+    price = config.prices.get(name.name)
+    return Prices(price.prompt, price.completion) if price else None
 
 
 def open_source(corpus: Path | None) -> Source:

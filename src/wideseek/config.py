@@ -73,16 +73,26 @@ class SamplingConfig(Section):
 
 
 class ChatConfig(Section):
-    """How OpenAI-compatible servers are called."""
+    """How model servers are called (what says chat only is not for tokens+SERVER)."""
 
     timeout_s: float = Field(600.0, gt=0, description="seconds for one call")
     attempts: int = Field(10, ge=1, description="tries of one call before it counts as failed")
     backoff_s: float = Field(0.5, gt=0, description="first wait between two tries; it doubles, up to 30 s")
     concurrency: int = Field(64, ge=1, description="calls in flight per model")
     tool_calls: Literal["native", "text"] = Field(
-        "native", description="native: the server's tools field; text: <tool_call> in the text"
+        "native", description="native: the server's tools field; text: <tool_call> in the text; chat only"
     )
-    extra: dict[str, Any] = Field({}, description="further fields of every request body")
+    extra: dict[str, Any] = Field({}, description="further fields of every request body; chat only")
+
+
+class TokensConfig(Section):
+    """Models that continue token ids: tokens+SERVER, and those that run in this process."""
+
+    server: Literal["auto", "vllm", "sglang"] = Field("auto", description="what tokens+SERVER speaks; auto: asks it")
+    tokenizer: str | None = Field(None, description="folder or hub name; unset: the model's name")
+    template: dict[str, Any] = Field(
+        {}, description="variables of the chat template, such as {enable_thinking = false}"
+    )
 
 
 class PagesConfig(Section):
@@ -121,7 +131,10 @@ class ProviderConfig(Section):
 class Config(Section):
     """Everything that `wideseek ask` can be told."""
 
-    model: str = Field("expert", description="who leads: openai/NAME, ollama/NAME, http://host:port/v1#NAME, expert")
+    model: str = Field(
+        "expert",
+        description="who leads: openai/NAME, ollama/NAME, [tokens+]http://host:port/v1#NAME, expert",
+    )
     sub_model: str | None = Field(None, description="who searches and reads, if not the same")
     workflow: Literal["team", "single"] = "team"
     corpus: Path | None = Field(
@@ -137,6 +150,7 @@ class Config(Section):
     single: Single = Single()
     sampling: SamplingConfig = SamplingConfig()
     chat: ChatConfig = ChatConfig()
+    tokens: TokensConfig = TokensConfig()
     pages: PagesConfig = PagesConfig()
     budget: BudgetConfig = BudgetConfig()
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Answer a broad question with one table, every cell traced to a page.")
 @click.argument("question", required=False)
-@click.option("--model", "-m", help="openai/NAME, ollama/NAME, http://HOST:PORT/v1#NAME; expert: scripted, no model.")
+@click.option(
+    "--model", "-m", help="openai/NAME, ollama/NAME, [tokens+]http://HOST:PORT/v1#NAME; expert: scripted, no model."
+)
 @click.option("--sub-model", help="A different model for the subagents.")
 @click.option("--width", type=click.IntRange(1), help="Subagents that may run in one round.  [default: 10]")
 @click.option("--workflow", type=click.Choice(["team", "single"]), help="A lead with subagents, or one agent.")

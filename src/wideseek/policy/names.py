@@ -1,10 +1,14 @@
 """How users name models, and what a name means.
 
-    expert                       the scripted expert: no language model
-    PROVIDER/NAME                a server from the provider table: openai/NAME, ollama/NAME ... (`PROVIDERS`)
-    http://HOST:PORT/v1#NAME     any OpenAI-compatible server; https too
-    http://HOST:PORT/v1          the same, with the one model that it serves (asked at first use)
+    expert                          the scripted expert: no language model
+    nano, nano-base                 the models that come with the package, run in this process
+    local/FOLDER, local/HUB_NAME    a Hugging Face model, run in this process
+    PROVIDER/NAME                   a server from the provider table: openai/NAME, ollama/NAME ... (`PROVIDERS`)
+    http://HOST:PORT/v1#NAME        any OpenAI-compatible server; https too
+    http://HOST:PORT/v1             the same, with the one model that it serves (asked at first use)
+    tokens+SERVER                   SERVER, written as above, asked by token ids (vLLM or SGLang): for training
 
+The tokenizer for `tokens+` is the one of NAME, a folder or a hub name, unless `tokens.tokenizer` is configured.
 Keys come from the environment only, so that they never stand in a command line, a configuration or a run folder.
 """
 
@@ -20,6 +24,8 @@ import msgspec
 from wideseek.errors import BadInput
 
 FALLBACK_KEY = "WIDESEEK_API_KEY"
+BUNDLED = ("nano", "nano-base")
+BY_IDS = "tokens+"
 
 
 class Provider(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -34,9 +40,13 @@ class Provider(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ModelName(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A model as named by the user (`name`), and where it is. `model=None` is the only one that the server lists."""
+    """A model as named by the user (`name`), and where it is.
 
-    kind: Literal["chat", "expert"]
+    `model` is a server's name for it, `None` for the only one that it lists; of a `local` one its folder or hub name,
+    `None` for one that comes with the package.
+    """
+
+    kind: Literal["chat", "tokens", "local", "expert"]
     name: str
     base_url: str = ""
     model: str | None = None
@@ -69,10 +79,16 @@ def parse_model(
     name = name.strip()
     if name == "expert":
         return ModelName("expert", name)
+    if name in BUNDLED:
+        return ModelName("local", name)
+    if name.startswith(BY_IDS):
+        return _by_ids(name, providers, environ)
     if name.partition("://")[0].lower() in ("http", "https"):
         return _by_url(name)
     table = {**PROVIDERS, **(providers or {})}
     prefix, _, model = name.partition("/")
+    if prefix == "local" and prefix not in table:
+        return _in_process(name, model)
     if prefix not in table:
         raise BadInput(_unknown(name, table))
     return _by_provider(name, table[prefix], model, environ)
@@ -84,6 +100,19 @@ def key_for(model: ModelName, environ: Mapping[str, str] = os.environ) -> str | 
     if not key and model.key_needed:
         raise BadInput(f"model {model.name!r}: needs a key: set the environment variable {model.key_env}")
     return key or None
+
+
+def _by_ids(name: str, providers: Mapping[str, Provider] | None, environ: Mapping[str, str]) -> ModelName:
+    server = parse_model(name.removeprefix(BY_IDS), providers, environ)
+    if server.kind != "chat":
+        raise BadInput(f"model {name!r}: {BY_IDS} stands before a server: write {BY_IDS}http://HOST:PORT/v1#NAME")
+    return msgspec.structs.replace(server, kind="tokens", name=name)
+
+
+def _in_process(name: str, model: str) -> ModelName:
+    if not model:
+        raise BadInput(f"model {name!r}: which one? write local/FOLDER or local/HUB_NAME")
+    return ModelName("local", name, model=model)
 
 
 def _by_url(name: str) -> ModelName:
@@ -117,7 +146,11 @@ def _unknown(name: str, table: Mapping[str, Provider]) -> str:
     from rapidfuzz import process  # only where something is wrong: it takes longer to load than this module
 
     prefix, slash, model = name.partition("/")
-    nearest = process.extractOne(prefix.lower(), [*table, "expert"], score_cutoff=60)
-    meant = f"did you mean {nearest[0]}{slash if nearest[0] != 'expert' else ''}{model}? " if nearest else ""
-    forms = f"expert, http://HOST:PORT/v1#NAME, or PROVIDER/NAME with PROVIDER one of {', '.join(table)}"
+    nearest = process.extractOne(prefix.lower(), [*table, "local", "expert", *BUNDLED], score_cutoff=60)
+    alone = nearest is not None and nearest[0] in ("expert", *BUNDLED)
+    meant = f"did you mean {nearest[0]}{'' if alone else slash + model}? " if nearest else ""
+    forms = (
+        "expert, nano, local/FOLDER, http://HOST:PORT/v1#NAME, "
+        f"or PROVIDER/NAME with PROVIDER one of {', '.join(table)}; {BY_IDS} before a server asks it by token ids"
+    )
     return f"model {name!r}: unknown; {meant}a model is {forms}"
