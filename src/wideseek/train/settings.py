@@ -40,7 +40,7 @@ class SftData(Section):
         None, ge=1, description="at most so many subagents per rollout and epoch, drawn anew; unset: all"
     )
     longest: int = Field(4096, ge=16, description="longer samples are left out, and counted")
-    short_first: float = Field(0.0, ge=0, lt=1, description="share of the steps that sees short samples only")
+    short_steps: int = Field(0, ge=0, description="so many steps at the beginning see short samples only")
     short: int = Field(256, ge=16, description="tokens of a short sample, at most")
 
 

@@ -112,10 +112,9 @@ class _Training:
     def _steps(self) -> Iterator[list[Sample]]:
         """The samples of each step from the first on: short ones only at the beginning, where that is asked for."""
         data, tokens = self.config.data, self.config.tokens_per_step
-        first = round(data.short_first * self.config.steps)
-        short = [sample for sample in self.samples if len(sample) <= data.short] if first else []
+        short = [sample for sample in self.samples if len(sample) <= data.short]
         if short:
-            yield from islice(steps(short, tokens, self.config.seed, data.subagents), first)
+            yield from islice(steps(short, tokens, self.config.seed, data.subagents), data.short_steps)
         yield from steps(self.samples, tokens, self.config.seed + 1, data.subagents)
 
     # ------------------------------------------------------------------------------------------------------ training
