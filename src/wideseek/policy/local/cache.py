@@ -15,7 +15,9 @@ import bisect
 import itertools
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from wideseek.policy.local.weights import Shape
 
@@ -23,8 +25,9 @@ BLOCK = 16
 """Prefixes are looked up in blocks of so many tokens; a shorter common prefix is not worth a copy."""
 
 _LEAST = 64  # the ladder's first capacity
+_FIRST = 8192  # so many tokens the first slab of a capacity has, and 8 rows at most; later ones double what there is
 _ROWS = 64  # the most rows of a slab
-_PARTS = 16  # a slab takes about this part of the budget
+_PARTS = 4  # no slab of several rows takes more than this part of the budget
 
 
 class Slab:
@@ -33,8 +36,8 @@ class Slab:
     def __init__(self, shape: Shape, rows: int, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
         size = (shape.layers, rows, shape.kv_heads)
         # Zeros, for attention multiplies what lies beyond a row's end by zero, and zero times NaN is NaN.
-        self.keys = torch.zeros(*size, shape.head_dim, capacity, dtype=dtype, device=device)  # [L, R, K, D, C]
-        self.values = torch.zeros(*size, capacity, shape.head_dim, dtype=dtype, device=device)  # [L, R, K, C, D]
+        self.keys = _zeros((*size, shape.head_dim, capacity), dtype, device)  # [L, R, K, D, C]
+        self.values = _zeros((*size, capacity, shape.head_dim), dtype, device)  # [L, R, K, C, D]
         self.rows: list[Sequence | None] = [None] * rows
         self.capacity = capacity
         self.decoding = 0
@@ -228,7 +231,9 @@ class Cache:
         return slab, slab.rows.index(None)
 
     def _new(self, capacity: int) -> tuple[Slab, int] | None:
-        rows = max(1, min(_ROWS, self.budget // _PARTS // capacity))
+        alike = sum(len(slab.rows) for slab in self.slabs if slab.capacity == capacity)
+        wanted = min(_ROWS, alike or min(8, _FIRST // capacity))
+        rows = max(1, min(wanted, self.budget // _PARTS // capacity))
         rows = min(rows, (self.budget - self.tokens) // capacity)
         if rows < 1:
             return None
@@ -262,14 +267,22 @@ class Cache:
         return False
 
 
+def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    if device.type != "cpu":
+        return torch.zeros(size, dtype=dtype, device=device)
+    # numpy's zeros take no memory until they are written to; torch's do.
+    plain = np.zeros(size, np.int16 if dtype == torch.bfloat16 else np.float32)
+    return torch.from_numpy(plain).view(dtype)
+
+
 def _copy(sequence: Sequence, slab: Slab, row: int, tokens: int) -> None:
     slab.keys[:, row, :, :, :tokens] = sequence.slab.keys[:, sequence.row, :, :, :tokens]
     slab.values[:, row, :, :tokens] = sequence.slab.values[:, sequence.row, :, :tokens]
 
 
 def _ladder(most: int) -> list[int]:
-    """64, 96, 128, 192, 256 ... and `most` itself."""
-    steps = (_LEAST * 2**power * half // 2 for power in itertools.count() for half in (2, 3))
+    """64, 80, 96, 112, 128, 160, 192 ... and `most` itself."""
+    steps = (_LEAST * 2**power * quarters // 4 for power in itertools.count() for quarters in (4, 5, 6, 7))
     return [*itertools.takewhile(lambda step: step < most, steps), most]
 
 

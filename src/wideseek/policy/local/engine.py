@@ -57,6 +57,9 @@ class LocalEngine:
         chunk: int = 512,
         threads: int | None = None,
     ) -> None:
+        for setting, value in (("max_batch", max_batch), ("chunk", chunk), ("threads", threads)):
+            if value is not None and value < 1:
+                raise BadInput(f"{name}: {setting} = {value}: give 1 at least")
         self._name, self._shape = name, Shape.of(config, name)
         self._dtype, self._device = _dtype(dtype, name), _device(device, name)
         weights = Weights.of(self._shape, state, self._dtype, self._device, name)
@@ -208,6 +211,9 @@ class Worker:
     def _run(self) -> None:
         if self._threads is not None:
             torch.set_num_threads(self._threads)
+        # glibc gives what a step frees back to the system, and has the next step fault it in again, until it has seen
+        # a large block freed; prompts are up to 1.5 times faster for this.
+        torch.empty(31 << 20, dtype=torch.uint8)
         with torch.inference_mode():
             while not self._closed:
                 self._turn()

@@ -34,14 +34,15 @@ class Chunk:
 
 @dataclass
 class Group:
-    """One token each of the first `rows` rows of a slab; they stand at `start` in the batch."""
+    """One token each of the first n rows of a slab, which stand at `start` in the batch, and the `seen` first positions
+    of these rows that attention reads."""
 
     slab: Slab
     start: int
-    rows: int
-    positions: Tensor  # [rows]
-    longest: int
-    mask: Tensor | None  # [rows·K, 1, longest]; None where all rows are equally long
+    rows: Tensor  # [n]: 0, 1, 2 ...
+    positions: Tensor  # [n]
+    seen: int
+    mask: Tensor | None  # [n·K, 1, seen]; None where all rows are so long
 
 
 @dataclass
@@ -63,27 +64,30 @@ class Model:
         self.device, self.dtype = weights.embed.device, weights.embed.dtype
         half = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
         angles = torch.arange(context, dtype=torch.float32)[:, None] * (1.0 / shape.theta**half)
-        self._cos = angles.cos().to(self.device, self.dtype)  # [C, D/2]
-        self._sin = angles.sin().to(self.device, self.dtype)
+        cos, sin = angles.cos(), angles.sin()
+        self._cos = torch.cat([cos, cos], -1).to(self.device, self.dtype)  # [C, D]
+        self._sin = torch.cat([-sin, sin], -1).to(self.device, self.dtype)
+        # oneDNN, which does bf16 on CPUs, copies what is not dense, so there whole rows are read.
+        self._whole_rows = self.device.type == "cpu" and self.dtype == torch.bfloat16
         hidden = torch.full((_QUERIES, _QUERIES), float("-inf"), dtype=self.dtype, device=self.device)
         self._future = hidden.triu_(1)  # [Q, Q]
 
     def group(self, slab: Slab, start: int, positions: list[int]) -> Group:
         """The group of a slab's rows whose new tokens have these positions."""
         at = torch.tensor(positions, device=self.device)
-        longest = max(positions) + 1
+        seen = slab.capacity if self._whole_rows else max(positions) + 1
         mask = None
-        if min(positions) + 1 < longest:
-            beyond = torch.arange(longest, device=self.device) > at[:, None]
+        if min(positions) + 1 < seen:
+            beyond = torch.arange(seen, device=self.device) > at[:, None]
             hidden = torch.zeros(beyond.shape, dtype=self.dtype, device=self.device).masked_fill_(beyond, float("-inf"))
             mask = hidden.repeat_interleave(self.shape.kv_heads, 0)[:, None]
-        return Group(slab, start, len(positions), at, longest, mask)
+        return Group(slab, start, torch.arange(len(at), device=self.device), at, seen, mask)
 
     def logits(self, batch: Batch) -> Tensor:
         """[R, V] in float32."""
         eps, size = self.shape.eps, (self.shape.hidden,)
         x = self.weights.embed[batch.tokens]  # [N, E]
-        cos, sin = self._cos[batch.positions][:, None], self._sin[batch.positions][:, None]  # [N, 1, D/2]
+        cos, sin = self._cos[batch.positions][:, None], self._sin[batch.positions][:, None]  # [N, 1, D]
         for number, layer in enumerate(self.weights.layers):
             heads = self._heads(rms_norm(x, size, layer.norm, eps), layer, cos, sin)
             x += linear(self._attention(number, batch, *heads), layer.out, layer.out_bias)
@@ -97,18 +101,15 @@ class Model:
         qkv = linear(x, layer.qkv, layer.qkv_bias).view(len(x), -1, shape.head_dim)  # [N, H+2K, D]
         turning = shape.heads + shape.kv_heads
         qk = rms_norm(qkv[:, :turning], (shape.head_dim,), None, shape.eps).mul_(layer.qk_norm)
-        first, second = qk.chunk(2, -1)  # [N, H+K, D/2]
-        turned = torch.empty_like(qk)
-        turned_first, turned_second = turned.chunk(2, -1)
-        torch.mul(first, cos, out=turned_first).addcmul_(second, sin, value=-1)
-        torch.mul(second, cos, out=turned_second).addcmul_(first, sin)
-        return turned[:, : shape.heads], turned[:, shape.heads :], qkv[:, turning:]
+        other = qk.roll(shape.head_dim // 2, -1).mul_(sin)  # the halves change places
+        qk.mul_(cos).add_(other)
+        return qk[:, : shape.heads], qk[:, shape.heads :], qkv[:, turning:]
 
     def _attention(self, layer: int, batch: Batch, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """[N, H·D]; keys and values are written on the way."""
         out = torch.empty(len(queries), self.shape.heads * self.shape.head_dim, dtype=self.dtype, device=self.device)
         for group in batch.groups:
-            part = slice(group.start, group.start + group.rows)
+            part = slice(group.start, group.start + len(group.rows))
             out[part] = self._attend_group(layer, group, queries[part], keys[part], values[part])
         for chunk in batch.chunks:
             part = slice(chunk.start, chunk.start + chunk.count)
@@ -116,15 +117,14 @@ class Model:
         return out
 
     def _attend_group(self, layer: int, group: Group, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        shape, slab, rows = self.shape, group.slab, group.rows
-        every = torch.arange(rows, device=self.device)
-        slab.keys[layer, every, :, :, group.positions] = keys
-        slab.values[layer, every, :, group.positions] = values
-        q = queries.reshape(rows * shape.kv_heads, -1, shape.head_dim)  # [rows·K, G, D]
-        k = slab.keys[layer, :rows].view(len(q), shape.head_dim, -1)[:, :, : group.longest]  # [rows·K, D, T]
-        v = slab.values[layer, :rows].view(len(q), -1, shape.head_dim)[:, : group.longest]  # [rows·K, T, D]
+        shape, slab, count = self.shape, group.slab, len(group.rows)
+        slab.keys[layer, group.rows, :, :, group.positions] = keys
+        slab.values[layer, group.rows, :, group.positions] = values
+        q = queries.reshape(count * shape.kv_heads, -1, shape.head_dim)  # [n·K, G, D]
+        k = slab.keys[layer, :count].view(len(q), shape.head_dim, -1)[:, :, : group.seen]  # [n·K, D, seen]
+        v = slab.values[layer, :count].view(len(q), -1, shape.head_dim)[:, : group.seen]  # [n·K, seen, D]
         scores = torch.bmm(q, k) if group.mask is None else torch.baddbmm(group.mask, q, k)
-        return torch.bmm(torch.softmax(scores, -1), v).view(rows, -1)
+        return torch.bmm(torch.softmax(scores, -1), v).view(count, -1)
 
     def _attend_chunk(
         self, layer: int, chunk: Chunk, queries: Tensor, keys: Tensor, values: Tensor, out: Tensor

@@ -35,19 +35,16 @@ def sample(logits: Tensor, draws: Draws) -> tuple[list[int], list[float]]:
     if any(temperature not in (0, 1) for temperature in draws.temperatures):
         heat = torch.tensor([1 / t if t else 1.0 for t in draws.temperatures], device=logits.device)
         logits *= heat[:, None]
-    top, best = logits.max(-1, keepdim=True)  # [R, 1]
-    logits -= top
+    logits -= logits.amax(-1, keepdim=True)
     weights = logits.exp()  # [R, V]: probabilities, not yet divided by their sum
     nucleus = [row for row, p in enumerate(draws.top_ps) if p < 1 and not greedy[row]]
     if nucleus:
         weights[nucleus] = _nucleus(weights[nucleus], [draws.top_ps[row] for row in nucleus])
     total = weights.sum(-1, keepdim=True)
-    if all(greedy):
-        tokens = best
-    else:
-        tokens = _inverse_cdf(weights, uniform(draws.seeds, draws.positions))
-        if any(greedy):
-            tokens = torch.where(torch.tensor(greedy, device=logits.device)[:, None], best, tokens)
+    tokens = _inverse_cdf(weights, uniform(draws.seeds, draws.positions))  # [R, 1]
+    if any(greedy):
+        best = logits.argmax(-1, keepdim=True)
+        tokens = torch.where(torch.tensor(greedy, device=logits.device)[:, None], best, tokens)
     logprobs = logits.gather(-1, tokens) - total.log()
     return tokens[:, 0].tolist(), logprobs[:, 0].tolist()
 

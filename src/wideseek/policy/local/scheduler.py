@@ -115,9 +115,9 @@ class Scheduler:
     # --------------------------------------------------------------------------------------------------------- a step
 
     def step(self) -> None:
-        """Admit what fits, compute one batch, sample its tokens."""
-        self._admit()
+        """Make room for what runs, admit what fits besides, compute one batch, sample its tokens."""
         self._make_room()
+        self._admit()
         batch, jobs = self._batch()
         logits = self.model.logits(batch)  # [R, V]
         for chunk in batch.chunks:
