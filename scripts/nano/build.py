@@ -17,7 +17,6 @@ from nano.tokenizer import build_tokenizer, training_texts
 from nano.weights import first_weights, nano_config
 
 from wideseek.assets import world_pages, world_tasks
-from wideseek.policy.scripted import TEACHING, Expert
 from wideseek.records import Page, read_jsonl
 from wideseek.roles import LEAD, SINGLE, SUB, Profile, Role
 from wideseek.synth.spliced import known_lists, spliced_lists
@@ -59,9 +58,7 @@ def main() -> None:
     given = arguments.parse_args()
     real = train_lists()
     build_start(given.out / "start", real)
-    write_demos(
-        given.out / "rollouts", real, Expert(TEACHING), nano_roles(), worlds=WORLDS, lists=LISTS, seed=SEED
-    )
+    write_demos(given.out / "rollouts", real, nano_roles(), worlds=WORLDS, lists=LISTS, seed=SEED)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     the pocket world's train tasks               rollouts/real.jsonl.gz
     worlds spliced from its train lists          rollouts/spliced-*.jsonl.gz
     a share of both, done by one agent alone     rollouts/single.jsonl.gz
+    both once more, by a teacher with bad habits  rollouts/weak-*.jsonl.gz
     dev tasks, which are only measured on        rollouts/held-out.jsonl.gz
 
 Every rollout is what `Team.solve` returns: prompts, calls, replies and limits are those of a user's question.
@@ -19,6 +20,7 @@ from wideseek.assembly import open_source
 from wideseek.assets import world_tasks
 from wideseek.concurrency import together
 from wideseek.policy.base import Policy
+from wideseek.policy.scripted import TEACHING, WEAK, Expert
 from wideseek.records import Rollout, Task, write_jsonl
 from wideseek.roles import Profile, Role
 from wideseek.synth.questions import tasks_of
@@ -33,7 +35,12 @@ AT_ONCE = 32  # rollouts
 
 
 async def demonstrate(
-    tasks: Sequence[Task], source: Source, policy: Policy, roles: dict[str, Role], workflow: Workflow = "team", seed: int = 0
+    tasks: Sequence[Task],
+    source: Source,
+    policy: Policy,
+    roles: dict[str, Role],
+    workflow: Workflow = "team",
+    seed: int = 0,
 ) -> list[Rollout]:
     """One rollout per task, without the pages that were read."""
     team = Team({"lead": policy}, source, profile=Profile.load("nano"), roles=roles, seed=seed)
@@ -46,7 +53,12 @@ async def demonstrate(
 
 
 async def spliced_demos(
-    real: Sequence[WorldList], lists: int, seed: int, policy: Policy, roles: dict[str, Role], workflow: Workflow = "team"
+    real: Sequence[WorldList],
+    lists: int,
+    seed: int,
+    policy: Policy,
+    roles: dict[str, Role],
+    workflow: Workflow = "team",
 ) -> list[Rollout]:
     """Rollouts on the tasks of a spliced world of so many lists."""
     made = spliced_lists(real, lists, seed)
@@ -61,10 +73,11 @@ async def spliced_demos(
 
 
 def write_demos(
-    out: Path, real: Sequence[WorldList], policy: Policy, roles: dict[str, Role], *, worlds: int, lists: int, seed: int
+    out: Path, real: Sequence[WorldList], roles: dict[str, Role], *, worlds: int, lists: int, seed: int
 ) -> None:
     """Write all demonstrations into `out`; a file that is there is not made again."""
     out.mkdir(parents=True, exist_ok=True)
+    policy, weak = Expert(TEACHING), Expert(WEAK)
 
     def missing(name: str) -> bool:
         return not (out / f"{name}.jsonl.gz").exists()
@@ -86,8 +99,12 @@ def write_demos(
             if missing("single"):
                 alone = await demonstrate(train[::3], pocket, policy, roles, "single")
                 keep("single", alone + await spliced_demos(real, lists // 2, seed + 1000, policy, roles, "single"))
+            if missing("weak-real"):
+                keep("weak-real", await demonstrate(train, pocket, weak, roles))
         finally:
             await pocket.close()
+        if missing("weak-spliced"):
+            keep("weak-spliced", await spliced_demos(real, lists, seed + 2000, weak, roles))
         for world in range(worlds):
             if missing(f"spliced-{world}"):
                 keep(f"spliced-{world}", await spliced_demos(real, lists, seed + world, policy, roles))

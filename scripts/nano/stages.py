@@ -1,12 +1,12 @@
 """Where answers are lost: the share of gold rows that are still right after each stage of the protocol.
 
-    list        the row's name stands in a subagent's list
-    delegate    a subtask asks for that name
-    read        its subagent opened that member's page
-    report      its subagent reported the row right
-    table       the lead's table has the row right
+list        the row's name stands in a subagent's list
+delegate    a subtask asks for that name
+read        its subagent opened that member's page
+report      its subagent reported the row right
+table       the lead's table has the row right
 
-    python -m nano.stages RUN        of an evaluation run of wide tasks (`wideseek eval pocket --out RUN`)
+python -m nano.stages RUN        of an evaluation run of wide tasks (`wideseek eval pocket --out RUN`)
 """
 
 from __future__ import annotations

@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 
 from wideseek.answer import boxed, final_table, findings_table
-from wideseek.assembly import open_team
+from wideseek.assembly import open_team, settled, sheet_of
 from wideseek.budget import Budget, Limits
 from wideseek.config import Config
 from wideseek.contract import Contract
 from wideseek.errors import BadInput, PolicyUnavailable, RunDirError
 from wideseek.evidence import EvidenceTable, supported_share, trace
 from wideseek.journal import Journal
+from wideseek.reach import out_of_reach
 from wideseek.records import Rollout, Task, Usage, language_of
 from wideseek.roles import Profile
 from wideseek.table import Table
@@ -199,7 +200,7 @@ def make_request(
     contract = Contract.of_model(schema) if schema else Contract.parse(columns, key) if columns else None
     if key and not contract:
         raise BadInput("key: needs columns: name the columns of the table, the key among them")
-    return RunRequest(question=question, config=config.portable(), contract=contract)
+    return RunRequest(question=question, config=settled(config).portable(), contract=contract)
 
 
 SHORT_NAMES = {
@@ -272,6 +273,7 @@ async def answer(
         if rollout.stop == "error" and not rollout.lead.turns:
             raise PolicyUnavailable(rollout.error)
         result = _result(request, rollout, budget, schema)
+        _doubt(result, config.model)
         result.seconds, result.label, result.run_dir = time.monotonic() - started, label, folder
         result.replayed = journal.recalled
         if folder:
@@ -332,6 +334,20 @@ def _result(request: RunRequest, rollout: Rollout, budget: Budget, schema: type[
         notes=notes + _failures(rollout),
         typed=typed,
     )
+
+
+def _doubt(result: Result, model: str) -> None:
+    """Withdraw an answer that a model gives about another world than its own: the run has failed, and says why."""
+    world = sheet_of(model).world
+    if not world or result.status not in ("complete", "failed") or result.rollout.stop == "error":
+        return
+    if (why := out_of_reach(result.rollout, result.supported)) is not None:
+        result.status, result.table, result.evidence, result.typed = "failed", Table(), [], None
+        result.reason = (
+            f"The bundled model {model} knows {world} only, and this question seems to be about something else: {why}. "
+            "Choose a language model (--model openai/NAME or --model http://HOST:PORT/v1#NAME) and your own pages "
+            "(--corpus FOLDER); `wideseek tasks pocket` shows what can be asked here."
+        )
 
 
 def _findings(rollout: Rollout, contract: Contract | None) -> tuple[Table, list[str]]:

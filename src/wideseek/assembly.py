@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from wideseek.assets import bundled_model
 from wideseek.budget import Budget
-from wideseek.config import Config
+from wideseek.config import AUTO, Config
 from wideseek.errors import BadInput
 from wideseek.journal import Journal
 from wideseek.policy.base import Policy, Prices, Sampling
+from wideseek.policy.names import BUNDLED, Provider, key_for, parse_model
+from wideseek.policy.sheet import ModelSheet
 from wideseek.roles import LEAD, SINGLE, SUB, Profile, Role
 from wideseek.team import PageTools, Team
 from wideseek.tools.base import Source
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 @contextlib.asynccontextmanager
 async def open_team(config: Config, journal: Journal, budget: Budget) -> AsyncIterator[Team]:
     """The team that `config` describes; its policies and source are closed at the end."""
+    config = settled(config)
     profile = Profile.load(config.prompts)
     policies = open_policies(config)
     try:
@@ -53,6 +58,29 @@ async def open_team(config: Config, journal: Journal, budget: Budget) -> AsyncIt
             await policy.close()
 
 
+def settled(config: Config) -> Config:
+    """The same with a name in the place of each "auto": the model, then the prompts that this model was trained with."""
+    model = default_model() if config.model == AUTO else config.model
+    prompts = (sheet_of(model).prompts or "default") if config.prompts == AUTO else config.prompts
+    return config.model_copy(update={"model": model, "prompts": prompts})
+
+
+def default_model() -> str:
+    """The bundled model; where what it needs is not installed, the scripted expert."""
+    return "nano" if all(map(find_spec, ("torch", "transformers"))) else "expert"
+
+
+def sheet_of(model: str) -> ModelSheet:
+    """What the folder of a model that runs in this process says about it; empty for every other model."""
+    name = parse_model(model) if model.startswith(("local/", *BUNDLED)) else None
+    return ModelSheet.of(_folder(name)) if name and name.kind == "local" else ModelSheet()
+
+
+def _folder(name: ModelName) -> str:
+    """Where the weights of a model are that runs in this process: a folder, or a hub name."""
+    return name.model or str(bundled_model(name.name))
+
+
 def _roles(config: Config) -> dict[str, Role]:
     limits = {LEAD: config.lead, SUB: config.sub, SINGLE: config.single}
     return {role.name: msgspec.structs.replace(role, **limit.model_dump()) for role, limit in limits.items()}
@@ -63,7 +91,7 @@ def open_policies(config: Config) -> dict[str, Policy]:
 
     Raises `BadInput` for a model name that cannot be read, and for a budget in dollars without the models' prices.
     """
-    for model in {config.model, config.sub_model or config.model} - {"expert", *config.prices}:
+    for model in {config.model, config.sub_model or config.model} - {"expert", *BUNDLED, *config.prices}:
         if config.budget.usd is not None:
             raise BadInput(
                 f"budget.usd: needs what {model!r} costs: add prices.{model!r} with prompt and completion, in dollars "
@@ -76,8 +104,6 @@ def open_policies(config: Config) -> dict[str, Policy]:
 
 def open_policy(model: str, config: Config) -> Policy:
     """The policy that users call `model`."""
-    from wideseek.policy.names import Provider, parse_model
-
     providers = {name: Provider(p.base_url, p.key_env) for name, p in config.providers.items()}
     name = parse_model(model, providers)
     if name.kind == "expert":
@@ -85,7 +111,7 @@ def open_policy(model: str, config: Config) -> Policy:
 
         return Expert()
     if name.kind == "local":
-        raise BadInput(f"model {model!r}: cannot be run in this process yet")
+        return _local_policy(name, config)
     return _token_policy(name, config) if name.kind == "tokens" else _chat_policy(name, config)
 
 
@@ -99,6 +125,26 @@ def _chat_policy(name: ModelName, config: Config) -> Policy:
         **_server(name, config),
         **config.chat.model_dump(include={"tool_calls", "extra"}),
     )
+
+
+def _local_policy(name: ModelName, config: Config) -> Policy:
+    """A model that runs in this process. Raises `BadInput` where it, or what it needs, is not there."""
+    try:
+        from wideseek.policy.local import LocalEngine
+    except ImportError as error:
+        raise BadInput(
+            f"model {name.name!r}: needs {error.name}: pip install 'wideseek[local]' (or choose a server's model, or expert)"
+        ) from error
+    from wideseek.policy.template import ChatTemplate
+    from wideseek.policy.token import TokenPolicy
+
+    folder = _folder(name)
+    sheet = ModelSheet.of(folder)
+    template = ChatTemplate.load(folder, config.tokens.template)
+    engine = LocalEngine.open(folder, name=name.name, **config.local.model_dump())
+    asked = config.sampling.model_dump(exclude_none=True)
+    sampling = Sampling(**{"temperature": sheet.temperature, "max_tokens": sheet.max_tokens, **asked})
+    return TokenPolicy(engine, template, sampling, label=sheet.about)
 
 
 def _token_policy(name: ModelName, config: Config) -> Policy:
@@ -120,8 +166,6 @@ def _token_policy(name: ModelName, config: Config) -> Policy:
 
 def _server(name: ModelName, config: Config) -> dict[str, Any]:
     """How the server is reached, in the words that policies and samplers share."""
-    from wideseek.policy.names import key_for
-
     return {
         "name": name.name,
         "base_url": name.base_url,

@@ -20,6 +20,8 @@ from rapidfuzz import process
 from wideseek.errors import BadConfig
 
 LOCAL_FILE = "wideseek.toml"
+AUTO = "auto"
+LOCAL = "local/"
 ALL_KEYS = " (`wideseek config` lists all)"
 
 
@@ -95,6 +97,16 @@ class TokensConfig(Section):
     )
 
 
+class LocalConfig(Section):
+    """Models that run in this process: local/FOLDER, nano."""
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    kv_tokens: int | None = Field(None, ge=64, description="memory for keys and values, in tokens")
+    max_batch: int = Field(64, ge=1, description="turns that are sampled at the same time")
+    threads: int | None = Field(None, ge=1, description="CPU threads; unset: torch's choice")
+
+
 class PagesConfig(Section):
     """How subagents search and read."""
 
@@ -132,15 +144,19 @@ class Config(Section):
     """Everything that `wideseek ask` can be told."""
 
     model: str = Field(
-        "expert",
-        description="who leads: openai/NAME, ollama/NAME, [tokens+]http://host:port/v1#NAME, expert",
+        AUTO,
+        description="who leads: openai/NAME, ollama/NAME, [tokens+]http://host:port/v1#NAME, local/FOLDER, nano, expert; "
+        "auto: nano where wideseek[local] is installed, else expert",
     )
     sub_model: str | None = Field(None, description="who searches and reads, if not the same")
     workflow: Literal["team", "single"] = "team"
     corpus: Path | None = Field(
         None, description="folder of an index made by `wideseek index`; unset: the pocket world"
     )
-    prompts: str = Field("default", description="prompt profile: default, wideseek-r1, nano, or a folder")
+    prompts: str = Field(
+        AUTO,
+        description="prompt profile: default, wideseek-r1, nano, or a folder; auto: what the model was trained with",
+    )
     language: Literal["auto", "en", "zh"] = "auto"
     seed: int = 0
     prices: dict[str, Price] = Field({}, description='[prices."openai/NAME"] prompt, completion: dollars per million')
@@ -151,6 +167,7 @@ class Config(Section):
     sampling: SamplingConfig = SamplingConfig()
     chat: ChatConfig = ChatConfig()
     tokens: TokensConfig = TokensConfig()
+    local: LocalConfig = LocalConfig()
     pages: PagesConfig = PagesConfig()
     budget: BudgetConfig = BudgetConfig()
 
@@ -170,6 +187,10 @@ class Config(Section):
             values["corpus"] = str(self.corpus.resolve())
         if Path(self.prompts).is_dir():
             values["prompts"] = str(Path(self.prompts).resolve())
+        for key in ("model", "sub_model"):
+            folder = Path(str(getattr(self, key)).removeprefix(LOCAL))
+            if str(getattr(self, key)).startswith(LOCAL) and folder.is_dir():
+                values[key] = f"{LOCAL}{folder.resolve()}"
         return values
 
 

@@ -3,6 +3,7 @@
 world_pages()          the file of its pages, ready for `wideseek index`
 world_tasks("test")    its tasks: "train", "dev", "test", or all of them in that order
 world_manifest()       counts and SHA-256 of each file
+bundled_model("nano")  the folder of a model that was trained on it
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ def world_tasks(split: str | None = None) -> Iterator[Task]:
         raise BadInput(f"the pocket world has no split {split!r}; it has {', '.join(SPLITS)}")
     for name in SPLITS if split is None else (split,):
         yield from read_jsonl(WORLD / f"tasks-{name}.jsonl.gz", Task)
+
+
+def bundled_model(name: str) -> Path:
+    """The folder of a bundled model, as plain `transformers` loads it: "nano", or "nano-base", the weaker start for
+    reinforcement learning."""
+    return Path(__file__).parent / name
 
 
 def world_manifest() -> dict[str, Any]:

@@ -29,7 +29,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
 
-from wideseek.assembly import open_team
+from wideseek.assembly import open_team, settled
 from wideseek.budget import Budget, Limits
 from wideseek.concurrency import together
 from wideseek.config import Config
@@ -150,6 +150,7 @@ def make_setup(
     """The record of an evaluation under `config`: strict and official scores where pandas is installed, else strict."""
     if trials < 1:
         raise BadInput(f"trials: {trials}: at least one")
+    config = settled(config)
     modes, notes = ["strict", "official"], []
     if missing := [name for name in ("pandas", "dateparser") if importlib.util.find_spec(name) is None]:
         why = f"Official scores are left out: they need {' and '.join(missing)} (pip install wideseek[pandas])"

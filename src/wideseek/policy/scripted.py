@@ -18,10 +18,11 @@ the members' numbers, in a column without a name (an index, which readers drop).
 
 from __future__ import annotations
 
+import random
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -32,6 +33,7 @@ from wideseek.policy.grammar import Extreme, Filter, Op, Request, first_number, 
 from wideseek.records import Completion, Message, ToolCall, Trajectory, Usage
 from wideseek.table import Table
 
+TRUNCATED = 3  # members in a truncated list
 LABEL = "scripted expert, no language model"
 Words = str | list[ToolCall] | Completion
 """What a script says in a turn: an answer, calls, or both with a thought before."""
@@ -60,19 +62,40 @@ class Scripted:
         return None
 
 
+class Habits(msgspec.Struct, frozen=True):
+    """Bad habits: with which probability an agent has each, drawn from its seed.
+
+    `direct`: the lead writes the table from the list alone. `truncated`: a list is reported up to its third member.
+    `lumped`: the lead puts two members into one subtask, and a reader looks up the first of them. `unread`: a reader
+    reports without opening a page.
+    """
+
+    direct: float = 0.0
+    truncated: float = 0.0
+    lumped: float = 0.0
+    unread: float = 0.0
+
+    def has(self, habit: str, trajectory: Trajectory) -> bool:
+        chance: float = getattr(self, habit)
+        return chance > 0 and random.Random(f"{trajectory.seed}/{habit}").random() < chance
+
+
 class Manner(msgspec.Struct, frozen=True):
-    """How the expert says what it has found out.
+    """How the expert works and says what it has found out.
 
     `signed`: its answers say that no language model made them. `numbered`: its tables keep the members' numbers.
-    `thinks`: it notes the facts that it needs before it reports or compares.
+    `thinks`: it notes the facts that it needs before it reports or compares. `habits`: what it does worse than it could.
     """
 
     signed: bool = True
     numbered: bool = False
     thinks: bool = False
+    habits: Habits = Habits()
 
 
 TEACHING = Manner(signed=False, numbered=True, thinks=True)
+WEAK = msgspec.structs.replace(TEACHING, habits=Habits(direct=0.15, truncated=0.6, lumped=0.35, unread=0.3))
+"""A weak teacher: who learns from it copies well and works badly, and has something left for reinforcement learning."""
 
 
 class Expert(Scripted):
@@ -113,7 +136,7 @@ class _Subtask(msgspec.Struct, frozen=True):
     def read(cls, text: str) -> _Subtask | None:
         if text.startswith("list "):
             return cls(text.removeprefix("list "))
-        match = re.fullmatch(r"get #(\d+) ([^|]+?)((?: \| [^|]+)+)", text)
+        match = re.fullmatch(r"get #(\d+) ([^|]+?)(?: & #[^|]+?)?((?: \| [^|]+)+)", text)
         if match is None:
             return None
         *columns, last = [part.strip() for part in match[3].split(" | ")[1:]]
@@ -167,16 +190,16 @@ class _Conversation:
     def __init__(self, trajectory: Trajectory, hands: _Hands) -> None:
         self.hands = hands
         self.question = trajectory.prompt
-        self._trajectory = trajectory
+        self.trajectory = trajectory
         self._replies = [m for m in trajectory.messages() if isinstance(m, Message) and m.role == "tool"]
 
     @property
     def turns(self) -> int:
-        return len(self._trajectory.turns)
+        return len(self.trajectory.turns)
 
     @property
     def pending(self) -> list[Message]:
-        return self._trajectory.pending
+        return self.trajectory.pending
 
     @property
     def told(self) -> str:
@@ -195,7 +218,7 @@ class _Conversation:
     def exchanges(self, tool: ToolSchema) -> Iterator[tuple[str, str]]:
         """(the value asked for, the reply) of every call of `tool` that was run and did not fail, in order."""
         replies = {message.call_id: message for message in self._replies if not message.error}
-        for turn in self._trajectory.turns:
+        for turn in self.trajectory.turns:
             for call in turn.completion.tool_calls:
                 if call.name == tool.name and call.id in replies:
                     yield _main_value(call.arguments), replies[call.id].text
@@ -321,9 +344,12 @@ class _Lead:
         found = self._found(request, columns)
         if not found.members:
             return _not_found(request.phrase or request.member)
+        if request.kind == "wide" and self.manner.habits.has("direct", self.talk.trajectory):
+            return _answer(replace(request, filter=None), found, self.manner)
         asking = columns or request.filter
         if asking and found.missing and not self.talk.hurried and self._is_worth_asking(found):
-            return self._delegate([_Subtask(found.members[n], n, columns, request.filter) for n in found.missing])
+            wanted = [_Subtask(found.members[n], n, columns, request.filter) for n in found.missing]
+            return self._delegate(self._lumped(wanted))
         return _answer(request, found, self.manner)
 
     def _found(self, request: Request, columns: list[str]) -> _Found:
@@ -342,6 +368,14 @@ class _Lead:
         """Whether the last round brought something: the list, or a member that was missing."""
         last = "\n".join(message.text for message in self.talk.pending)
         return bool(_LISTED.search(last) or any(int(n) in found.facts for n, _ in _REPORTED.findall(last)))
+
+    def _lumped(self, subtasks: list[_Subtask]) -> list[_Subtask]:
+        """Two members in one subtask, where that is this lead's habit."""
+        if not self.manner.habits.has("lumped", self.talk.trajectory):
+            return subtasks
+        pairs = zip(subtasks[::2], subtasks[1::2], strict=False)
+        lumped = [msgspec.structs.replace(a, name=f"{a.name} & #{b.number} {b.name}") for a, b in pairs]
+        return lumped + subtasks[2 * len(lumped) :]
 
     def _delegate(self, subtasks: list[_Subtask]) -> Words:
         assert self.hands.delegate is not None
@@ -362,13 +396,21 @@ class _Reader:
         for url, text in pages:
             report = _report(subtask, url, text, self.manner)
             if report:
-                return report
+                return self._as_is_its_habit(report)
         if self.talk.turns == 0:
             return self.talk.calls(self.hands.search, [subtask.name])
+        if subtask.number and self.manner.habits.has("unread", self.talk.trajectory):
+            return f"| {' | '.join([f'#{subtask.number}', subtask.name, *('unknown' for _ in subtask.columns)])} |"
         left = [url for url in self._hits(subtask) if url not in dict(pages)]
         if not left or self.talk.hurried or self.talk.stuck:
             return f"none: the {LABEL}, found no page of {subtask.name}" if self.manner.signed else "none"
         return self.talk.calls(self.hands.access, left[:1])
+
+    def _as_is_its_habit(self, report: Completion) -> Completion:
+        members = _LISTED.findall(report.text)
+        if not members or not self.manner.habits.has("truncated", self.talk.trajectory):
+            return report
+        return msgspec.structs.replace(report, text="\n".join(report.text.splitlines()[:TRUNCATED]))
 
     def _hits(self, subtask: _Subtask) -> list[str]:
         """The urls found, those that are called like what is wanted first."""

@@ -1,0 +1,51 @@
+"""Whether a question was within reach of a model that knows one world only: told from what was searched, found and read.
+
+    the words that the first agents searched for   have to be the question's          else it was not understood
+    ...                                            have to stand on the pages read    else there is no such page
+    the answer's cells                             have to stand on the pages read    else it is made up
+
+No question is known beforehand: a model of a million parameters answers anything in the form that it was taught, and this
+is how a user learns that the answer is worth nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from wideseek.records import Rollout, Trajectory
+
+UNDERSTOOD, FOUND, SUPPORTED = 0.6, 0.75, 0.5  # least shares
+_SMALL = frozenset("a an all and as at by for from in is of on or that the their to with".split())
+
+
+def out_of_reach(rollout: Rollout, supported: float | None) -> str | None:
+    """Why the answer cannot be trusted, or `None`. `supported` is the share of its cells that stand on a page read."""
+    first = [run for run in rollout.trajectories if run.path.count("/") == (rollout.workflow == "team")]
+    first = [run for run in first if run.path.rpartition("/")[2].startswith(("0.", "lead"))]
+    searched = _words(_queries(first))
+    if not searched:
+        return "nothing was searched for"
+    foreign = searched - _words([rollout.task.question])
+    if len(foreign) > (1 - UNDERSTOOD) * len(searched):
+        return f"it was not understood (searched for: {', '.join(sorted(searched))})"
+    read = [rollout.pages[url] for run in first for url in run.read if url in rollout.pages]
+    absent = searched - _words(text for page in read for text in (page.title, page.text))
+    if len(absent) > (1 - FOUND) * len(searched):
+        return f"no page was found about {', '.join(sorted(absent))}"
+    if supported is None:
+        return "no answer came of it"
+    if supported < SUPPORTED:
+        return f"only {supported:.0%} of the answer stands on a page that was read"
+    return None
+
+
+def _queries(runs: Iterable[Trajectory]) -> list[str]:
+    calls = [call for run in runs for turn in run.turns for call in turn.completion.tool_calls]
+    return [query for call in calls if isinstance(query := call.arguments.get("query"), str)]
+
+
+def _words(texts: Iterable[str]) -> set[str]:
+    """The words that carry meaning, case and a plural s aside."""
+    words = {word for text in texts for word in re.findall(r"\w+", text.casefold())}
+    return {word.removesuffix("s") for word in words - _SMALL}
