@@ -328,17 +328,19 @@ async def test_a_step_that_fails_ends_the_requests_and_not_the_engine(
 
 
 async def test_logits_that_are_not_finite_fail_their_request_alone(make: MakeEngine) -> None:
-    of = tiny()
-    with torch.no_grad():
-        of.model.embed_tokens.weight[90] = 1e30  # squares overflow when it is normed
-    engine = make(of, kv_tokens=1024)
-    poisoned, sound = Request([1, 2, 90, 3], 5), Request([1, 2, 3], 50, (), 1.0, 1.0, 1)
+    engine = make(tiny(tie_word_embeddings=False), kv_tokens=1024)
+    engine._scheduler.model.weights.embed[90] = (
+        math.nan
+    )  # as if memory had gone bad: weights are checked when they come
+    poisoned, sound = Request([1, 2, 90, 3], 5), Request([1, 2, 3], 50, (), 1.0, 1.0, 3)
+    alone = await engine.sample(sound)
     bad, good = await asyncio.gather(engine.sample(poisoned), engine.sample(sound), return_exceptions=True)
-    if isinstance(bad, Sampled):
-        pytest.skip("this build norms such numbers")
+    assert 90 not in alone.ids
     assert isinstance(bad, PolicyRejected)
     assert isinstance(good, Sampled)
-    assert len(good.ids) == 50
+    assert good.ids == alone.ids
+    again = await asyncio.gather(*(engine.sample(Request([*sound.ids, number], 1)) for number in range(20)))
+    assert all(math.isfinite(logprob) for result in again for logprob in result.logprobs)
 
 
 async def test_closing_fails_what_runs_and_what_comes_later(plain: Any) -> None:

@@ -25,7 +25,7 @@ BLOCK = 16
 """Prefixes are looked up in blocks of so many tokens; a shorter common prefix is not worth a copy."""
 
 _LEAST = 64  # the ladder's first capacity
-_FIRST = 8192  # so many tokens the first slab of a capacity has, and 8 rows at most; later ones double what there is
+_FIRST = 8192  # so many tokens the first slab of a capacity has, and 16 rows at most; later ones double what there is
 _ROWS = 64  # the most rows of a slab
 _PARTS = 4  # no slab of several rows takes more than this part of the budget
 
@@ -232,7 +232,7 @@ class Cache:
 
     def _new(self, capacity: int) -> tuple[Slab, int] | None:
         alike = sum(len(slab.rows) for slab in self.slabs if slab.capacity == capacity)
-        wanted = min(_ROWS, alike or min(8, _FIRST // capacity))
+        wanted = min(_ROWS, alike or min(16, _FIRST // capacity))
         rows = max(1, min(wanted, self.budget // _PARTS // capacity))
         rows = min(rows, (self.budget - self.tokens) // capacity)
         if rows < 1:
