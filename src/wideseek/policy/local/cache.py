@@ -2,7 +2,7 @@
 
 A `Sequence` has one row of one `Slab`, which holds rows of one capacity. Rows whose next token is being sampled come
 first in their slab, so attention reads them as one dense batch; capacities are a ladder, so the rows of a slab are of
-like length. Keys lie transposed, [D, T], which is what the matrix products of attention read fastest.
+like length.
 
     place     a row: a free one, a new slab, or what the least recently used retained sequence gives up
     grow      a row that became too small moves up the ladder
@@ -34,10 +34,10 @@ class Slab:
     """Rows of one capacity. L layers, R rows, K heads, D numbers a head, C tokens."""
 
     def __init__(self, shape: Shape, rows: int, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
-        size = (shape.layers, rows, shape.kv_heads)
+        size = (shape.layers, rows, shape.kv_heads, capacity, shape.head_dim)
         # Zeros, for attention multiplies what lies beyond a row's end by zero, and zero times NaN is NaN.
-        self.keys = _zeros((*size, shape.head_dim, capacity), dtype, device)  # [L, R, K, D, C]
-        self.values = _zeros((*size, capacity, shape.head_dim), dtype, device)  # [L, R, K, C, D]
+        self.keys = _zeros(size, dtype, device)  # [L, R, K, C, D]
+        self.values = _zeros(size, dtype, device)  # [L, R, K, C, D]
         self.rows: list[Sequence | None] = [None] * rows
         self.capacity = capacity
         self.decoding = 0
@@ -276,7 +276,7 @@ def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
 
 
 def _copy(sequence: Sequence, slab: Slab, row: int, tokens: int) -> None:
-    slab.keys[:, row, :, :, :tokens] = sequence.slab.keys[:, sequence.row, :, :, :tokens]
+    slab.keys[:, row, :, :tokens] = sequence.slab.keys[:, sequence.row, :, :tokens]
     slab.values[:, row, :, :tokens] = sequence.slab.values[:, sequence.row, :, :tokens]
 
 

@@ -118,10 +118,10 @@ class Model:
 
     def _attend_group(self, layer: int, group: Group, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         shape, slab, count = self.shape, group.slab, len(group.rows)
-        slab.keys[layer, group.rows, :, :, group.positions] = keys
+        slab.keys[layer, group.rows, :, group.positions] = keys
         slab.values[layer, group.rows, :, group.positions] = values
         q = queries.reshape(count * shape.kv_heads, -1, shape.head_dim)  # [n·K, G, D]
-        k = slab.keys[layer, :count].view(len(q), shape.head_dim, -1)[:, :, : group.seen]  # [n·K, D, seen]
+        k = slab.keys[layer, :count].view(len(q), -1, shape.head_dim)[:, : group.seen].mT  # [n·K, D, seen]
         v = slab.values[layer, :count].view(len(q), -1, shape.head_dim)[:, : group.seen]  # [n·K, seen, D]
         scores = torch.bmm(q, k) if group.mask is None else torch.baddbmm(group.mask, q, k)
         return torch.bmm(torch.softmax(scores, -1), v).view(count, -1)
@@ -131,9 +131,9 @@ class Model:
     ) -> None:
         shape, sequence, count = self.shape, chunk.sequence, chunk.count
         past, end = sequence.cached, sequence.cached + count
-        all_keys = sequence.slab.keys[layer, sequence.row]  # [K, D, C]
+        all_keys = sequence.slab.keys[layer, sequence.row]  # [K, C, D]
         all_values = sequence.slab.values[layer, sequence.row]  # [K, C, D]
-        all_keys[:, :, past:end] = keys.permute(1, 2, 0)
+        all_keys[:, past:end] = keys.transpose(0, 1)
         all_values[:, past:end] = values.transpose(0, 1)
         folded = queries.view(count, shape.kv_heads, -1, shape.head_dim).permute(1, 2, 0, 3)  # [K, G, count, D]
         unfolded = out.view(count, shape.kv_heads, -1, shape.head_dim).permute(1, 2, 0, 3)
@@ -141,7 +141,7 @@ class Model:
             last = min(first + _QUERIES, count)
             size, seen = last - first, past + last
             q = folded[:, :, first:last].reshape(shape.kv_heads, -1, shape.head_dim)  # [K, G·size, D]
-            scores = torch.bmm(q, all_keys[:, :, :seen])  # [K, G·size, seen]
+            scores = torch.bmm(q, all_keys[:, :seen].mT)  # [K, G·size, seen]
             scores.view(shape.kv_heads, -1, size, seen)[..., past + first :] += self._future[:size, :size]
             heads = torch.bmm(torch.softmax(scores, -1), all_values[:, :seen])
             unfolded[:, :, first:last] = heads.view(shape.kv_heads, -1, size, shape.head_dim)
