@@ -369,3 +369,15 @@ def test_a_token_server_without_a_tokenizer_says_what_to_set(tmp_path: Path) -> 
     assert str(error.value).startswith(f"{tmp_path}: no tokenizer can be loaded from there: ")
     assert str(error.value).endswith("; tokens.tokenizer names another folder or hub name")
     assert "\n" not in str(error.value)
+
+
+def test_a_tokenizer_in_a_folder_is_found_again_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tokenizer").mkdir()
+    monkeypatch.chdir(tmp_path)
+    portable = Config.merged({}, {"tokens.tokenizer": "tokenizer"}).portable()
+    assert portable == {"tokens": {"tokenizer": str(tmp_path / "tokenizer")}}
+    assert Config.merged({}, {"tokens.tokenizer": "Qwen/Qwen3-4B"}).portable() == {
+        "tokens": {"tokenizer": "Qwen/Qwen3-4B"}
+    }

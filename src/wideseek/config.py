@@ -187,6 +187,8 @@ class Config(Section):
             values["corpus"] = str(self.corpus.resolve())
         if Path(self.prompts).is_dir():
             values["prompts"] = str(Path(self.prompts).resolve())
+        if self.tokens.tokenizer and Path(self.tokens.tokenizer).is_dir():
+            values["tokens"]["tokenizer"] = str(Path(self.tokens.tokenizer).resolve())
         for key in ("model", "sub_model"):
             folder = Path(str(getattr(self, key)).removeprefix(LOCAL))
             if str(getattr(self, key)).startswith(LOCAL) and folder.is_dir():
