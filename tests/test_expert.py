@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from wideseek.answer import boxed, final_table
 from wideseek.assembly import open_source
 from wideseek.assets import world_tasks
 from wideseek.evidence import supported_share, trace
-from wideseek.policy.scripted import Expert
-from wideseek.records import Task
+from wideseek.policy.scripted import TEACHING, TRUNCATED, WEAK, Expert, Habits, Manner
+from wideseek.records import Rollout, Task
+from wideseek.roles import Profile
+from wideseek.scoring.table import score_rollout
 from wideseek.table import Table
 from wideseek.team import Team
 
@@ -90,3 +93,67 @@ async def test_a_column_that_the_pages_do_not_name_stays_empty(team):
     table = final_table(rollout.answer)
     assert table is not None
     assert {row[1] for row in table.rows} == {""}
+
+
+# ------------------------------------------------------------------------------------------------------------ teaching
+
+
+async def taught(manner: Manner, form: str, limit: int = 12) -> list[Rollout]:
+    source = open_source(None)
+    team = Team({"lead": Expert(manner)}, source, profile=Profile.load("nano"))
+    tasks = [task for task in world_tasks("train") if task.meta["form"] == form][:limit]
+    rollouts = [await team.solve(task) for task in tasks]
+    await source.close()
+    return rollouts
+
+
+@pytest.mark.parametrize("form", ["plain", "filtered", "which", "of_which", "attribute"])
+async def test_a_teacher_solves_its_tasks_without_signing_them(form):
+    for rollout in await taught(TEACHING, form):
+        score = await score_rollout(rollout)
+        assert score.value == 1.0
+        assert "expert" not in rollout.answer
+
+
+async def test_a_teacher_numbers_its_rows_and_readers_drop_the_numbers():
+    (rollout,) = await taught(TEACHING, "plain", 1)
+    assert "| #1 |" in rollout.answer
+    assert final_table(rollout.answer).columns[0] == "name"
+
+
+async def test_a_teachers_subagents_test_what_the_lead_asks_them_to_test():
+    rollouts = await taught(TEACHING, "filtered")
+    reports = [run for rollout in rollouts for run in rollout.trajectories if run.prompt.startswith("get ")]
+    ruled_out = [run for run in reports if run.answer.endswith(" no")]
+    assert ruled_out
+    assert all(run.turns[-1].completion.reasoning.endswith(": no") for run in ruled_out)
+
+
+async def test_a_teacher_notes_the_best_so_far_before_it_picks_an_extreme():
+    rollouts = [r for r in await taught(TEACHING, "which", 60) if r.task.meta.get("extreme")]
+    assert rollouts
+    for rollout in rollouts:
+        notes = rollout.lead.turns[-1].completion.reasoning.splitlines()
+        assert len(notes) == len(rollout.trajectories) - 2, "one note for each member"
+
+
+@pytest.mark.parametrize(
+    ("habit", "shows"),
+    [
+        ("direct", lambda rollout: len(rollout.trajectories) == 2),
+        ("truncated", lambda rollout: len(rollout.trajectories[1].answer.splitlines()) == TRUNCATED),
+        ("lumped", lambda rollout: any(" & #" in run.prompt for run in rollout.trajectories)),
+        ("unread", lambda rollout: not any(run.read for run in rollout.trajectories[2:])),
+    ],
+)
+async def test_a_bad_habit_shows_and_costs(habit, shows):
+    manner = msgspec.structs.replace(TEACHING, habits=Habits(**{habit: 1.0}))
+    rollouts = [r for r in await taught(manner, "plain") if len(r.task.meta["gold_pages"]) > TRUNCATED + 1]
+    assert rollouts
+    for rollout in rollouts:
+        assert shows(rollout)
+        assert (await score_rollout(rollout)).value < 1.0
+
+
+async def test_habits_follow_from_the_seed_alone():
+    assert [r.answer for r in await taught(WEAK, "plain")] == [r.answer for r in await taught(WEAK, "plain")]

@@ -1,18 +1,27 @@
 """Build the bundled nano models from nothing but this repository: `make nano`.
 
-    start      tokenizer and first weights
-    rollouts   demonstrations of the expert (`demos`)
-    sft        configs/nano-sft.toml: supervised training, checkpointed; a killed build goes on where it stopped
+    start      tokenizer and first weights                        runs/nano/start
+    rollouts   demonstrations of the expert (`demos`)             runs/nano/rollouts
+    sft        configs/nano-sft.toml, then configs/nano-base.toml runs/nano/sft, runs/nano/base
+    evaluate   the pocket world's test split (`figures`)          runs/nano/figures.json
+    install    what ships, with its card                          src/wideseek/assets/nano, nano-base
 
-Everything is made in runs/nano; `--install` copies what ships into the package.
+A killed build goes on where it stopped when it is called again. `--until sft` stops after that step.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
+from nano.card import install
 from nano.demos import write_demos
+from nano.figures import write_figures
 from nano.tokenizer import build_tokenizer, training_texts
 from nano.weights import first_weights, nano_config
 
@@ -27,12 +36,11 @@ VOCABULARY = 1536
 CONTEXT = 2048
 WORLDS, LISTS = 5, 600
 SEED = 0
+STEPS = ("start", "rollouts", "sft", "evaluate", "install")
 
 
 def nano_roles() -> dict[str, Role]:
     """The limits that the nano model is trained and served with."""
-    import msgspec
-
     return {role.name: msgspec.structs.replace(role, context_tokens=CONTEXT) for role in (LEAD, SUB, SINGLE)}
 
 
@@ -52,13 +60,31 @@ def build_start(out: Path, real: list[WorldList]) -> None:
     first_weights(config, SEED).save_pretrained(out)
 
 
+def train(config: str, out: Path) -> None:
+    """`wideseek train CONFIG`, from its last checkpoint if it has one; nothing if it has ended."""
+    if not (out / "model" / "config.json").exists():
+        wideseek = Path(sys.executable).with_name("wideseek")
+        subprocess.run([wideseek, "train", f"configs/{config}", "--out", out, "--resume"], check=True)
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--out", type=Path, default=ROOT / "runs" / "nano")
+    arguments.add_argument("--until", choices=STEPS, default=STEPS[-1])
     given = arguments.parse_args()
+    os.chdir(ROOT)  # the configurations name their files from there
+    home = Path("runs/nano")
     real = train_lists()
-    build_start(given.out / "start", real)
-    write_demos(given.out / "rollouts", real, nano_roles(), worlds=WORLDS, lists=LISTS, seed=SEED)
+    done = STEPS[: STEPS.index(given.until) + 1]
+    build_start(home / "start", real)
+    if "rollouts" in done:
+        write_demos(home / "rollouts", real, nano_roles(), worlds=WORLDS, lists=LISTS, seed=SEED)
+    if "sft" in done:
+        train("nano-sft.toml", home / "sft")
+        train("nano-base.toml", home / "base")
+    if "evaluate" in done:
+        write_figures(home / "figures.json", home / "sft" / "model", home / "base" / "model")
+    if "install" in done:
+        install(home)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     the pocket world's train tasks               rollouts/real.jsonl.gz
     worlds spliced from its train lists          rollouts/spliced-*.jsonl.gz
     a share of both, done by one agent alone     rollouts/single.jsonl.gz
+    a share of both, by leads of less width      rollouts/narrow.jsonl.gz
     both once more, by a teacher with bad habits  rollouts/weak-*.jsonl.gz
     dev tasks, which are only measured on        rollouts/held-out.jsonl.gz
 
@@ -15,6 +16,8 @@ import asyncio
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from wideseek.assembly import open_source
 from wideseek.assets import world_tasks
@@ -32,6 +35,7 @@ from wideseek.tools.cache import Cached
 from wideseek.tools.corpus import Corpus
 
 AT_ONCE = 32  # rollouts
+NARROW = (1, 2, 3, 5)
 
 
 async def demonstrate(
@@ -72,6 +76,24 @@ async def spliced_demos(
             await source.close()
 
 
+async def narrow_demos(
+    tasks: Sequence[Task],
+    source: Source,
+    real: Sequence[WorldList],
+    lists: int,
+    seed: int,
+    policy: Policy,
+    roles: dict[str, Role],
+) -> list[Rollout]:
+    """Rollouts of leads that may start few subagents in one turn, so that they have to go on or come to an end."""
+    rollouts: list[Rollout] = []
+    for at, width in enumerate(NARROW):
+        narrow = {**roles, "lead": msgspec.structs.replace(roles["lead"], max_calls=width)}
+        rollouts += await demonstrate(tasks[at :: 2 * len(NARROW)], source, policy, narrow)
+        rollouts += await spliced_demos(real, lists, seed + width, policy, narrow)
+    return rollouts
+
+
 def write_demos(
     out: Path, real: Sequence[WorldList], roles: dict[str, Role], *, worlds: int, lists: int, seed: int
 ) -> None:
@@ -99,6 +121,8 @@ def write_demos(
             if missing("single"):
                 alone = await demonstrate(train[::3], pocket, policy, roles, "single")
                 keep("single", alone + await spliced_demos(real, lists // 2, seed + 1000, policy, roles, "single"))
+            if missing("narrow"):
+                keep("narrow", await narrow_demos(train, pocket, real, lists // 4, seed + 3000, policy, roles))
             if missing("weak-real"):
                 keep("weak-real", await demonstrate(train, pocket, weak, roles))
         finally:

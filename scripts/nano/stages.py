@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from wideseek.answer import final_table
@@ -52,17 +53,17 @@ def _cells(run: Trajectory) -> list[str]:
     return [cell.strip() for cell in run.answer.strip(" |").split("|")][1:]
 
 
-def told(rollouts: list[Rollout]) -> str:
-    """One line per stage: the share of gold rows that are right up to there."""
+def stages(rollouts: Iterable[Rollout]) -> dict[str, float]:
+    """The share of gold rows that are right up to each stage, over all rollouts."""
     counted = [stages_of(rollout) for rollout in rollouts if rollout.task.kind == "wide"]
     rows = sum(count for count, _ in counted)
-    right = sum((stages for _, stages in counted), Counter[str]())
-    return "\n".join(f"{stage:<10} {right[stage] / rows:.3f}" for stage in STAGES)
+    right = sum((found for _, found in counted), Counter[str]())
+    return {stage: right[stage] / max(1, rows) for stage in STAGES}
 
 
 def main() -> None:
-    run = load_run(Path(sys.argv[1]))
-    print(told([rollout for rollout in run.rollouts()]))
+    for stage, share in stages(load_run(Path(sys.argv[1])).rollouts()).items():
+        print(f"{stage:<10} {share:.3f}")
 
 
 if __name__ == "__main__":

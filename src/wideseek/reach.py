@@ -4,8 +4,8 @@
     ...                                            have to stand on the pages read    else there is no such page
     the answer's cells                             have to stand on the pages read    else it is made up
 
-No question is known beforehand: a model of a million parameters answers anything in the form that it was taught, and this
-is how a user learns that the answer is worth nothing.
+No question is known beforehand: a model of a million parameters answers anything in the form that it was taught, and
+this is how a user learns that the answer is worth nothing.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from collections.abc import Iterable
 from wideseek.records import Rollout, Trajectory
 
 UNDERSTOOD, FOUND, SUPPORTED = 0.6, 0.75, 0.5  # least shares
-_SMALL = frozenset("a an all and as at by for from in is of on or that the their to with".split())
+_SMALL = frozenset({"a", "all", "an", "and", "as", "at", "by", "for", "from", "in", "is", "of", "on", "the", "to", "with"})
 
 
 def out_of_reach(rollout: Rollout, supported: float | None) -> str | None:
     """Why the answer cannot be trusted, or `None`. `supported` is the share of its cells that stand on a page read."""
-    first = [run for run in rollout.trajectories if run.path.count("/") == (rollout.workflow == "team")]
-    first = [run for run in first if run.path.rpartition("/")[2].startswith(("0.", "lead"))]
+    first = [run for run in rollout.trajectories if run.path.startswith("lead/1.")] or rollout.trajectories[:1]
     searched = _words(_queries(first))
     if not searched:
         return "nothing was searched for"

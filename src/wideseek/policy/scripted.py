@@ -66,7 +66,7 @@ class Habits(msgspec.Struct, frozen=True):
     """Bad habits: with which probability an agent has each, drawn from its seed.
 
     `direct`: the lead writes the table from the list alone. `truncated`: a list is reported up to its third member.
-    `lumped`: the lead puts two members into one subtask, and a reader looks up the first of them. `unread`: a reader
+    `lumped`: the lead puts two members into one subtask, of which a reader looks up the first, and does not ask again. `unread`: a reader
     reports without opening a page.
     """
 
@@ -366,6 +366,8 @@ class _Lead:
 
     def _is_worth_asking(self, found: _Found) -> bool:
         """Whether the last round brought something: the list, or a member that was missing."""
+        if self.talk.turns > 1 and self.manner.habits.has("lumped", self.talk.trajectory):
+            return False
         last = "\n".join(message.text for message in self.talk.pending)
         return bool(_LISTED.search(last) or any(int(n) in found.facts for n, _ in _REPORTED.findall(last)))
 

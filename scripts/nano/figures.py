@@ -1,0 +1,72 @@
+"""The figures of a build: what `wideseek eval` and `wideseek study` say of the models on the pocket world.
+
+Everything is greedy unless it says sampled, at width 10 unless it says otherwise; the runs lie beside the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from nano.stages import stages
+
+from wideseek.answer import final_table
+from wideseek.evals.folder import load_run
+from wideseek.evidence import trace
+from wideseek.records import Rollout
+from wideseek.table import Table
+
+LIMITS = ("--context-limit", "2048", "--turn-limit", "20")
+WIDTHS = "1,2,3,5,10"
+
+
+def write_figures(out: Path, nano: Path, base: Path) -> None:
+    """Evaluate both models and write the figures into `out`. What was evaluated before is not done again."""
+    runs = out.parent
+    team = evaluated(runs / "test-team", nano, "test")
+    alone = evaluated(runs / "test-single", nano, "test", "--workflow", "single")
+    start = evaluated(runs / "dev-base", base, "dev", "--kind", "wide")
+    sampled = evaluated(runs / "dev-base-sampled", base, "dev", "--kind", "wide", "--set", "sampling.temperature=1.0")
+    wideseek("study", "width", "--values", WIDTHS, *LIMITS, "--model", f"local/{nano}", "--out", str(runs / "width"))
+    rollouts = [r for r in load_run(runs / "test-team").rollouts() if r.task.kind == "wide"]
+    figures = {
+        "test": team,
+        "test_single": alone,
+        "base_dev": start,
+        "base_dev_sampled": sampled,
+        "right_cells_supported": right_cells_supported(rollouts),
+        "stages": stages(rollouts),
+    }
+    out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(figures, indent=1))
+
+
+def evaluated(run: Path, model: Path, split: str, *options: str) -> dict[str, Any]:
+    """The summary of an evaluation, made now or before."""
+    wideseek("eval", "pocket", "--split", split, "--model", f"local/{model}", "--out", str(run), *options)
+    summary: dict[str, Any] = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    kept = ("tasks", "item_f1", "row_f1", "success", "deep", "supported", "official")
+    return {name: summary[name] for name in kept if name in summary}
+
+
+def wideseek(*arguments: str) -> None:
+    subprocess.run([Path(sys.executable).with_name("wideseek"), *arguments], check=True)
+
+
+def right_cells_supported(rollouts: list[Rollout]) -> float:
+    """The share of the cells that agree with the gold table, of all answers, for which evidence was found."""
+    right = supported = 0
+    for rollout in rollouts:
+        said, gold = final_table(rollout.answer), Table.from_markdown(str(rollout.task.answer))
+        if said is None or said.columns[:1] != gold.columns[:1]:
+            continue
+        known = {row[0]: dict(zip(gold.columns, row, strict=True)) for row in gold.rows}
+        for row, proofs in zip(said.rows, trace(said, said.columns[:1], rollout), strict=True):
+            for column, cell, proof in zip(said.columns, row, proofs, strict=True):
+                if known.get(row[0], {}).get(column) == cell:
+                    right += 1
+                    supported += proof.status == "supported"
+    return supported / max(1, right)

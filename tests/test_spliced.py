@@ -1,0 +1,66 @@
+"""Spliced worlds: about nothing real, in the form of the real one, and never from dev or test."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from wideseek.answer import boxed, final_table
+from wideseek.assets import world_pages, world_tasks
+from wideseek.policy.scripted import Expert
+from wideseek.records import Page, Task, read_jsonl
+from wideseek.synth.questions import tasks_of
+from wideseek.synth.spliced import known_lists, spliced_lists
+from wideseek.synth.world import WorldList, pages_of
+from wideseek.table import Table
+from wideseek.team import Team
+
+from .helpers import MemorySource
+
+
+@cache
+def real(split: str = "train") -> list[WorldList]:
+    return known_lists(read_jsonl(world_pages(), Page), world_tasks(split))
+
+
+def test_known_lists_are_the_lists_that_the_tasks_ask_about_with_their_values():
+    pages = {page.url: page.text for page in read_jsonl(world_pages(), Page)}
+    assert len(real()) == 547
+    for one in real()[::50]:
+        assert [page.text for page in pages_of([one])[1:3]] == [pages[page.url] for page in pages_of([one])[1:3]]
+
+
+def test_equal_seeds_give_equal_lists_and_other_seeds_others():
+    assert spliced_lists(real(), 5, 1) == spliced_lists(real(), 5, 1)
+    assert spliced_lists(real(), 5, 1) != spliced_lists(real(), 5, 2)
+
+
+def test_no_page_of_a_spliced_world_has_another_ones_address():
+    pages = pages_of(spliced_lists(real(), 100, 3))
+    assert len({page.url for page in pages}) == len(pages)
+
+
+def test_most_of_a_spliced_world_is_new_so_that_it_cannot_be_learnt_by_heart():
+    known = {member.name for one in real() for member in one.members} | {one.phrase for one in real()}
+    made = spliced_lists(real(), 100, 4)
+    names = [member.name for one in made for member in one.members] + [one.phrase for one in made]
+    assert sum(name in known for name in names) < 0.35 * len(names)
+
+
+def test_lists_of_dev_and_test_are_not_in_it():
+    hidden = {one.phrase for split in ("dev", "test") for one in real(split)}
+    assert not hidden & {one.phrase for one in real()}
+    assert not hidden & {one.phrase for one in spliced_lists(real(), 200, 5)}
+
+
+def is_right(answer: str, task: Task) -> bool:
+    if task.kind == "deep":
+        return boxed(answer) in (task.answer or [])
+    return final_table(answer) == Table.from_markdown(str(task.answer))
+
+
+async def test_the_expert_solves_a_spliced_world_by_reading_it():
+    made = spliced_lists(real(), 12, 6)
+    team = Team({"lead": Expert()}, MemorySource(pages_of(made)))
+    tasks = tasks_of(made, 0)
+    right = [is_right((await team.solve(task)).answer, task) for task in tasks]
+    assert sum(right) > 0.95 * len(tasks), "the grammar reads all but a few of the questions"
