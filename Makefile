@@ -14,7 +14,7 @@ endif
 
 QUESTION := Which administrative divisions of South Africa are there? Give the provincial capital and largest city of each.
 
-.PHONY: help demo test test-slow check format bench world clean
+.PHONY: help demo test test-slow check format bench world nano clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -44,14 +44,19 @@ format: $(STAMP)  ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## Measure: orchestration, scoring, and search where WIDESEEK_DATA is
+bench: $(STAMP)  ## Measure: orchestration, scoring, engine, training, and search where WIDESEEK_DATA is
 	$(BIN)/python bench/orchestration.py
 	$(BIN)/python bench/scorer.py
+	$(BIN)/python bench/engine.py
+	$(BIN)/python bench/training.py
 	$(if $(WIDESEEK_DATA),$(BIN)/python bench/corpus.py,@echo "bench/corpus.py: left out, WIDESEEK_DATA is not set")
 
 world: $(STAMP)  ## Build the pocket world again from its sources (byte-identical)
 	$(BIN)/pip install --quiet --requirement scripts/world-requirements.txt
 	$(BIN)/python scripts/build_world.py
+
+nano: $(STAMP)  ## Train the bundled nano models again (about two hours on two cores; goes on where it was stopped)
+	cd scripts && ../$(BIN)/python -m nano.build
 
 clean:  ## Remove what was built
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

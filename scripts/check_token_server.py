@@ -16,6 +16,8 @@ import sys
 import torch
 from transformers import AutoModelForCausalLM
 
+from wideseek.concurrency import together
+from wideseek.errors import WideseekError
 from wideseek.policy.base import Sampling, ToolSchema
 from wideseek.policy.remote import RemoteSampler
 from wideseek.policy.template import ChatTemplate
@@ -57,8 +59,10 @@ async def main(folder: str, url: str) -> None:
     for temperature, top_p in SAMPLINGS:
         sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=TURN_TOKENS)
         policy = TokenPolicy(RemoteSampler(base_url=url), template, sampling)
-        twice = [await asyncio.gather(*(conversation(policy, n) for n in range(CONVERSATIONS))) for _ in range(2)]
-        await policy.close()
+        try:
+            twice = [await together(conversation(policy, n) for n in range(CONVERSATIONS)) for _ in range(2)]
+        finally:
+            await policy.close()
         first, again = ([sequence(run, template, TOOLS) for run in runs] for runs in twice)
         largest = max(difference(model, run, ids, temperature) for run, ids in zip(twice[0], first, strict=True))
         turns = [turn.completion for run in twice[0] for turn in run.turns]
@@ -73,4 +77,9 @@ async def main(folder: str, url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except WideseekError as error:
+        sys.exit(str(error))

@@ -21,7 +21,9 @@ async def test_a_question_whose_words_were_found_on_the_page_that_was_read_is_wi
 
 
 async def test_a_slip_in_a_long_query_is_forgiven():
-    run = await rollout("List the lighthouses of Denmark collected here with height", "lighthouses of Denmark collected her")
+    run = await rollout(
+        "List the lighthouses of Denmark collected here with height", "lighthouses of Denmark collected her"
+    )
     assert out_of_reach(run, 1.0) is None
 
 

@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
+
 from nano.card import install
 from nano.demos import write_demos
 from nano.figures import write_figures
 from nano.tokenizer import build_tokenizer, training_texts
 from nano.weights import first_weights, nano_config
-
 from wideseek.assets import world_pages, world_tasks
 from wideseek.records import Page, read_jsonl
 from wideseek.roles import LEAD, SINGLE, SUB, Profile, Role

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from nano.stages import stages
-
 from wideseek.answer import final_table
 from wideseek.evals.folder import load_run
 from wideseek.evidence import trace

@@ -1,8 +1,9 @@
 """The nano tokenizer: byte-level BPE with single digits, in which every piece of scaffolding is one token.
 
 The text that it makes is what a real Qwen3 would see: Hermes tool calls in the Qwen chat template. But where a large
-vocabulary spends a hundred tokens on a system prompt and twenty on the frame of a call, here each is one added token whose
-content is that text. An episode has a few hundred tokens, so that a model of a million parameters can be trained on many.
+vocabulary spends a hundred tokens on a system prompt and twenty on the frame of a call, here each is one added token
+whose content is that text. An agent's conversation has a few hundred tokens, so that a small model can be trained on
+many.
 
 Between two added tokens a text always begins with a space (`add_prefix_space`): a name is the same tokens wherever it
 stands, in a list, a query or a row, which is what makes copying learnable. `GLUED` lists the places where that space is
@@ -63,7 +64,7 @@ GLUED = ('["', '", "', '"query": "', HOST, "<think>\n", "\n", "\\boxed{", "<tool
 
 
 def build_tokenizer(texts: Iterable[str], size: int, profile: Profile) -> PreTrainedTokenizerFast:
-    """A tokenizer of `size` tokens whose merges are learnt from `texts`, its added tokens those of `profile`'s prompts."""
+    """A tokenizer of `size` tokens: merges learnt from `texts`, added tokens for the scaffolding of `profile`."""
     added = [*CALLS, *FRAME, *TABLE, *(frame.format(number) for frame in NUMBERED for number in NUMBERS)]
     openings = list(_openings(profile))
     controls = [START, END, PAD]

@@ -1,8 +1,8 @@
 """The first weights of the nano model: a plain Qwen3 whose attention already knows how to copy.
 
-Random weights learn to copy late, and copying is most of what an agent of a million parameters does: a phrase into a query,
-a name into a row. `with_copy_circuits` writes the two parts of an induction head into the first two layers ("mimetic
-initialisation"); training changes them like any other weight, and the result is an ordinary `Qwen3ForCausalLM`.
+Random weights learn to copy late, and copying is most of what an agent of a million parameters does: a phrase into a
+query, a name into a row. `with_copy_circuits` writes the two parts of an induction head into the first two layers
+("mimetic initialisation"); training changes them like any other weight, and the result is a plain `Qwen3ForCausalLM`.
 
     layer 0   two heads attend to the token one and two places back, and write its code where layer 1 reads it
     layer 1   two heads attend to the place after an earlier occurrence of the last token, or the last two

@@ -4,8 +4,8 @@
     spliced_lists(real, count, seed) lists of their kind about nothing real
 
 A model that is trained on a few hundred real lists learns them by heart instead of learning to read. In a spliced list
-phrase, names, columns and values are new at every turn, so the only way to answer is to copy from the pages. Nothing but
-the given real lists enters: give the lists of train, and dev and test stay unseen.
+phrase, names, columns and values are new at every turn, so the only way to answer is to copy from the pages. Nothing
+but the given real lists enters: give the lists of train, and dev and test stay unseen.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _known_list(pages: dict[str, Page], url: str, phrase: str) -> WorldList:
 def spliced_lists(real: Sequence[WorldList], count: int, seed: int) -> list[WorldList]:
     """`count` lists spliced from `real`, equal for equal seeds. No name is used twice, in one list or in two."""
     splicer = _Splicer(real, random.Random(seed))
-    return [splicer.list() for _ in range(count)]
+    return [splicer.make() for _ in range(count)]
 
 
 class _Splicer:
@@ -68,7 +68,8 @@ class _Splicer:
         self.characters = [char for name in self.names for char in name if char.isalnum() and char.isascii()]
         self.taken: set[str] = set()
 
-    def list(self) -> WorldList:
+    def make(self) -> WorldList:
+        """One list."""
         phrase = self._fresh(self._phrase, is_clean_phrase)
         names: list[str] = []
         for _ in range(self.rng.randint(SHORTEST, LONGEST)):
@@ -101,7 +102,7 @@ class _Splicer:
         for _ in range(self.rng.randint(1, 3)):
             at = self.rng.randrange(len(words))
             if words[at][0].isupper() or words[at].isdigit():
-                words[at] = self.rng.choice([self._word, self._invented, lambda: self.rng.choice(other.split())])()
+                words[at] = self.rng.choice([self._word(), self._invented(), self.rng.choice(other.split())])
         if self.rng.random() < 0.3:
             words += [self.rng.choice(["in", "of"]), self._word()]
         return f"{head} {joint} {' '.join(words)}"
