@@ -99,10 +99,11 @@ class _Splicer:
         head, joint, tail = self._cut_phrase()
         words = tail.split()
         _, _, other = self._cut_phrase()
+        draws: list[Callable[[], str]] = [self._word, self._invented, partial(self.rng.choice, other.split())]
         for _ in range(self.rng.randint(1, 3)):
             at = self.rng.randrange(len(words))
             if words[at][0].isupper() or words[at].isdigit():
-                words[at] = self.rng.choice([self._word(), self._invented(), self.rng.choice(other.split())])
+                words[at] = self.rng.choice(draws)()
         if self.rng.random() < 0.3:
             words += [self.rng.choice(["in", "of"]), self._word()]
         return f"{head} {joint} {' '.join(words)}"
