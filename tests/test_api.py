@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from tests.faulty_server import FaultyServer, refusal
 from tests.helpers import QUESTION, lighthouse_pages
 from wideseek.errors import BadConfig, BadInput, PolicyError, RunDirError
 from wideseek.tools.corpus import Corpus
+
+ask = partial(wideseek.ask, model="expert")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ class Lighthouse(BaseModel):
 
 
 def test_a_question_becomes_a_table_with_evidence(corpus):
-    result = wideseek.ask(QUESTION, corpus=corpus)
+    result = ask(QUESTION, corpus=corpus)
     assert result.status == "complete"
     assert result.table.columns == ["name", "height", "year"]
     assert result.rows[2] == {"name": "Dueodde", "height": "47 m", "year": "1962"}
@@ -44,13 +47,13 @@ def test_a_question_becomes_a_table_with_evidence(corpus):
 
 
 def test_a_pydantic_model_gives_typed_rows(corpus):
-    result = wideseek.ask("Which lighthouses of Denmark are there?", corpus=corpus, schema=Lighthouse)
+    result = ask("Which lighthouses of Denmark are there?", corpus=corpus, schema=Lighthouse)
     assert [row.year for row in result.rows] == [1877, 1843, 1962]
     assert isinstance(result.rows[0], Lighthouse)
 
 
 def test_named_columns_are_what_the_table_has(corpus):
-    result = wideseek.ask(
+    result = ask(
         "Which lighthouses of Denmark are there?", corpus=corpus, columns="Name,Year,Keeper", key="Name"
     )
     assert result.table.columns == ["Name", "Year", "Keeper"]
@@ -64,7 +67,7 @@ async def test_asking_inside_a_running_loop(corpus):
 
 
 def test_a_question_outside_the_world_fails_with_a_message_that_helps(corpus):
-    result = wideseek.ask("List all moons of Jupiter with their mass.", corpus=corpus)
+    result = ask("List all moons of Jupiter with their mass.", corpus=corpus)
     assert result.status == "failed"
     assert "moons of Jupiter" in result.reason
     assert "--model" in result.reason
@@ -91,7 +94,7 @@ def test_bad_input_is_one_line_that_says_where_and_what_next(corpus, monkeypatch
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(BadInput) as caught:
-        wideseek.ask(**{"question": QUESTION, "corpus": corpus, **options})
+        ask(**{"question": QUESTION, "corpus": corpus, **options})
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -149,7 +152,7 @@ def test_a_wrong_key_in_a_config_file_names_the_file_and_the_nearest_key(tmp_pat
     file = tmp_path / "own.toml"
     file.write_text("[budget]\ncals = 3\n")
     with pytest.raises(BadConfig, match=r"own\.toml: budget\.cals: unknown; did you mean budget\.calls"):
-        wideseek.ask(QUESTION, config=file)
+        ask(QUESTION, config=file)
 
 
 def test_importing_wideseek_loads_nothing_heavy():

@@ -26,6 +26,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def wideseek(tmp_path: Path):
+    (tmp_path / "wideseek.toml").write_text('model = "expert"\n')
+
     def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
         environ = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
         environ |= {"XDG_STATE_HOME": str(tmp_path / "state"), "COLUMNS": "100"}
@@ -149,7 +151,7 @@ def test_the_pocket_worlds_tasks_are_json_lines(wideseek):
 
 def test_the_printed_configuration_is_a_valid_configuration_file(wideseek, corpus, tmp_path):
     (tmp_path / "wideseek.toml").write_text(wideseek("config").stdout)
-    assert wideseek("ask", QUESTION, "--corpus", corpus, "--json").returncode == 0
+    assert wideseek("ask", QUESTION, "--corpus", corpus, "--json", "--model", "expert").returncode == 0
 
 
 def test_help_answers_in_half_a_second():

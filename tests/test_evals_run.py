@@ -71,7 +71,7 @@ def number(run: Trajectory) -> int:
 
 
 async def test_the_expert_answers_every_task_of_the_pocket_world_at_width_ten(tmp_path):
-    run = await evaluate_bench("pocket", Config(), tmp_path / "run", kind="wide")
+    run = await evaluate_bench("pocket", Config(model="expert"), tmp_path / "run", kind="wide")
     summary = run.summary
     assert (summary.status, summary.scored, summary.unscored) == ("complete", 307, {})
     assert (summary.success.avg, summary.item_f1.avg, summary.row_f1.avg, summary.success.pass_at_n) == (1, 1, 1, 1)
@@ -84,7 +84,7 @@ async def test_the_expert_answers_every_task_of_the_pocket_world_at_width_ten(tm
 
 
 async def test_short_answers_are_scored_beside_tables(tmp_path):
-    run = await evaluate_bench("pocket", Config(), tmp_path / "run", kind="deep", limit=25)
+    run = await evaluate_bench("pocket", Config(model="expert"), tmp_path / "run", kind="deep", limit=25)
     assert (run.summary.success.avg, run.summary.em.avg) == (1, 1)
     assert run.summary.item_f1 is None
 

@@ -4,6 +4,7 @@
     worlds spliced from its train lists          rollouts/spliced-*.jsonl.gz
     a share of both, done by one agent alone     rollouts/single.jsonl.gz
     a share of both, by leads of less width      rollouts/narrow.jsonl.gz
+    questions that name the table's columns      rollouts/contract.jsonl.gz
     both once more, by a teacher with bad habits  rollouts/weak-*.jsonl.gz
     dev tasks, which are only measured on        rollouts/held-out.jsonl.gz
 
@@ -36,6 +37,7 @@ from wideseek.tools.corpus import Corpus
 
 AT_ONCE = 32  # rollouts
 NARROW = (1, 2, 3, 5)
+CONTRACTED = ("Which {phrase} are there?", "List all {phrase}.", "{question}", "Give me the {phrase}.")
 
 
 async def demonstrate(
@@ -94,6 +96,16 @@ async def narrow_demos(
     return rollouts
 
 
+def contract_tasks(tasks: Sequence[Task], profile: Profile) -> list[Task]:
+    """Wide tasks asked as `wideseek ask --columns` asks: the question, and below it the columns of the table."""
+    asked = []
+    for number, task in enumerate(task for task in tasks if task.kind == "wide" and not task.meta["filter"]):
+        plain = CONTRACTED[number % len(CONTRACTED)].format(phrase=task.meta["phrase"], question=task.question)
+        columns = profile.notice("contract", "en", columns=", ".join(task.required), key="name")
+        asked.append(msgspec.structs.replace(task, question=f"{plain}\n\n{columns}"))
+    return asked
+
+
 def write_demos(
     out: Path, real: Sequence[WorldList], roles: dict[str, Role], *, worlds: int, lists: int, seed: int
 ) -> None:
@@ -123,6 +135,9 @@ def write_demos(
                 keep("single", alone + await spliced_demos(real, lists // 2, seed + 1000, policy, roles, "single"))
             if missing("narrow"):
                 keep("narrow", await narrow_demos(train, pocket, real, lists // 4, seed + 3000, policy, roles))
+            if missing("contract"):
+                asked = contract_tasks(train, Profile.load("nano"))
+                keep("contract", await demonstrate(asked, pocket, policy, roles))
             if missing("weak-real"):
                 keep("weak-real", await demonstrate(train, pocket, weak, roles))
         finally:

@@ -337,15 +337,15 @@ def _result(request: RunRequest, rollout: Rollout, budget: Budget, schema: type[
 
 
 def _doubt(result: Result, model: str) -> None:
-    """Withdraw an answer that a model gives about another world than its own: the run has failed, and says why."""
+    """Withdraw an answer that a model of one world gives about another: the run has failed, and says why."""
     world = sheet_of(model).world
-    if not world or result.status not in ("complete", "failed") or result.rollout.stop == "error":
+    if not world or result.status == "interrupted" or result.rollout.partial or result.rollout.error:
         return
     if (why := out_of_reach(result.rollout, result.supported)) is not None:
         result.status, result.table, result.evidence, result.typed = "failed", Table(), [], None
         result.reason = (
-            f"The bundled model {model} knows {world} only, and this question seems to be about something else: {why}. "
-            "Choose a language model (--model openai/NAME or --model http://HOST:PORT/v1#NAME) and your own pages "
+            f"The bundled model {model}, which knows {world} only, could not answer this: {why}. For other questions "
+            "choose a language model (--model openai/NAME, or --model http://HOST:PORT/v1#NAME) and your own pages "
             "(--corpus FOLDER); `wideseek tasks pocket` shows what can be asked here."
         )
 
