@@ -1,6 +1,6 @@
 """What of a build ships: weights, tokenizer, how to serve them, and a card that says what they are.
 
-The weights of nano are stored in fp32, those of nano-base in fp16 (both are trained in fp32), to keep the package small.
+Both are trained in fp32; nano is stored so, nano-base in fp16, to keep the package small.
 """
 
 from __future__ import annotations
