@@ -21,8 +21,8 @@ class ModelSheet(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     """How a model wants to be served.
 
     `prompts` is its prompt profile; `temperature` and `max_tokens` (of a turn) are what it is sampled with where the
-    user does not say. `about` is what every output says of it. `world` names the only world that it knows, for a model that
-    cannot answer about any other.
+    user does not say. `about` is what every output says of it. `world` names the only world that it knows, for a model
+    that cannot answer about any other.
     """
 
     prompts: str | None = None
