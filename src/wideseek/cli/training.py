@@ -39,6 +39,9 @@ def train(config: Path, settings: tuple[str, ...], out: Path | None, resume: boo
     except BudgetEnded as ending:
         click.echo(ending, err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt:  # while models or rollouts were read, or a second time
+        click.echo("interrupted; go on with the same command and --resume", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
     if as_json:
         print_json({"model": str(model), **last_held_out(chosen.out)})
     else:

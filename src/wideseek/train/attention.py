@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface
 
 PACKED = "wideseek_packed"
-BLOCK = 128  # queries; a smaller block computes less of the future, a larger one has larger products
+BLOCK = 128  # queries; smaller blocks compute less of the future, larger ones have larger products
 LONGEST = 2048  # tokens; the weights of longer segments, which blocks keep for the way back, would take too much memory
 
 
@@ -42,7 +42,7 @@ def packed_attention(
 ) -> tuple[Tensor, None]:
     """Causal attention inside each of the `segments` (their lengths, in order, sum to T). Returns [1, T, heads, D].
 
-    With `sliding_window`, a token sees so many tokens, itself included. Raises `ValueError` for capped scores and sinks.
+    With `sliding_window`, a token sees so many tokens, itself included. Raises `ValueError` for capped scores, sinks.
     """
     if softcap is not None or s_aux is not None:
         raise ValueError("its attention caps its scores" if s_aux is None else "its attention has sinks")
@@ -85,8 +85,7 @@ class _Blocks(torch.autograd.Function):
         k, v = key[0].contiguous(), value[0].contiguous()  # [K, L, D]
         out = torch.empty_like(q)
         weights = []
-        for begin in range(0, length, BLOCK):
-            end = min(begin + BLOCK, length)
+        for begin, end in _blocks(length):
             scores = torch.bmm(_rows(q, begin, end), k[:, :end].transpose(1, 2))  # [K, G·B, end]
             scores.view(heads, end - begin, end)[..., begin:].masked_fill_(_future(end - begin), float("-inf"))
             weights.append(scores.softmax(-1))
@@ -101,8 +100,7 @@ class _Blocks(torch.autograd.Function):
         shared, group, length, width = q.shape
         grad = grad.reshape(q.shape)
         grad_q, grad_k, grad_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for begin, weight in zip(range(0, length, BLOCK), weights, strict=True):
-            end = min(begin + BLOCK, length)
+        for (begin, end), weight in zip(_blocks(length), weights, strict=True):
             grad_out = _rows(grad, begin, end)
             grad_weight = torch.bmm(grad_out, v[:, :end].transpose(1, 2))
             grad_scores = torch._softmax_backward_data(grad_weight, weight, -1, weight.dtype)
@@ -110,6 +108,11 @@ class _Blocks(torch.autograd.Function):
             grad_k[:, :end] += torch.bmm(grad_scores.transpose(1, 2), _rows(q, begin, end))
             grad_v[:, :end] += torch.bmm(weight.transpose(1, 2), grad_out)
         return grad_q.mul_(ctx.scale).view(1, -1, length, width), grad_k[None], grad_v[None], None
+
+
+def _blocks(length: int) -> list[tuple[int, int]]:
+    """Begin and end of each block of queries."""
+    return [(begin, min(begin + BLOCK, length)) for begin in range(0, length, BLOCK)]
 
 
 def _rows(heads: Tensor, begin: int, end: int) -> Tensor:
