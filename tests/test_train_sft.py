@@ -116,7 +116,7 @@ async def test_demonstrations_of_the_expert_are_learnt_to_the_last_token(tmp_pat
     terse = terse_tokenizer(profile)
     save_model(tiny(vocab_size=len(terse), hidden_size=64, intermediate_size=128), terse, tmp_path / "model")
     config = training(
-        tmp_path, steps=120, tokens_per_step=1000, optimizer__name="muon", optimizer__matrix_lr=0.02,
+        tmp_path, steps=80, tokens_per_step=1000, optimizer__name="muon", optimizer__matrix_lr=0.02,
         optimizer__lr=1e-2, data__held_out=[], save_every=1000,
     )  # fmt: skip
     write_jsonl(tmp_path / "rollouts.jsonl", rollouts)
@@ -146,7 +146,7 @@ def start(config: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
-    for _ in range(3000):
+    for _ in range(6000):
         if condition():
             return
         assert process.poll() is None, process.communicate()[1]
@@ -162,7 +162,7 @@ def test_a_training_killed_at_a_random_moment_goes_on_to_the_same_weights_and_cu
     config, out = training(tmp_path, **options, out=str(tmp_path / "killed")), tmp_path / "killed"
     process = start(config)
     wait_for(lambda: checkpoints(out), process)
-    time.sleep(random.random())
+    time.sleep(random.random() / 2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (out / "model").exists(), "it had ended before it was killed: more steps are needed"
