@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from wideseek.cli.options import DEBUG, FOLDER, JSON, print_json
+from wideseek.cli.options import DEBUG, FOLDER, INTERRUPTED, JSON, print_json
+from wideseek.errors import BadInput, BudgetEnded
 
 
 @click.command(short_help="Train a model from a TOML configuration.")
@@ -22,16 +23,23 @@ def train(config: Path, settings: tuple[str, ...], out: Path | None, resume: boo
 
     kind = "sft" clones behaviour from saved rollouts: of the scripted expert, of a large model, of earlier training.
     The folder of a training holds metrics.jsonl, TensorBoard files, checkpoints, and at the end model/, which plain
-    transformers loads. After a kill, the same command with --resume goes on.
+    transformers loads. After Ctrl-C or a kill, the same command with --resume goes on.
     """
     from wideseek.config import read_overrides
+    from wideseek.train.log import last_held_out
     from wideseek.train.settings import load_settings
 
     chosen = load_settings(config, {**read_overrides(settings), "out": str(out) if out else None})
-    from wideseek.train.sft import run_sft, summary
-
-    model = run_sft(chosen, resume=resume, quiet=quiet or as_json)
+    try:
+        from wideseek.train.sft import run_sft
+    except ImportError as error:
+        raise BadInput(f"training needs {error.name or 'torch'}: pip install 'wideseek[train]'") from error
+    try:
+        model = run_sft(chosen, resume=resume, quiet=quiet or as_json)
+    except BudgetEnded as ending:
+        click.echo(ending, err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
     if as_json:
-        print_json({"model": str(model), **summary(chosen.out)})
+        print_json({"model": str(model), **last_held_out(chosen.out)})
     else:
         click.echo(model)

@@ -1,12 +1,16 @@
-"""The model that is trained: any causal language model of `transformers`, on packed rows.
+"""The model that is trained: a causal language model of `transformers`, on packed rows.
 
-load_model(folder)          weights, in fp32 whatever they are stored in
+load_model(folder)          weights, in fp32 whatever they are stored in; proved to run on packed rows
 token_logits(model, pack)   forward pass; logits at the targets only
 save_model(model, ...)      a folder that plain `transformers` loads
+
+Models stay in evaluation mode: what is learnt is what is sampled, so no dropout.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,44 +21,92 @@ from wideseek.errors import BadInput
 from wideseek.train.attention import PACKED, register
 from wideseek.train.packing import Pack
 
+_CAUSAL = ("ForCausalLM", "LMHeadModel")
+_RMS_NORMS = {"Qwen3RMSNorm", "Qwen2RMSNorm", "LlamaRMSNorm", "MistralRMSNorm"}
+
 
 def load_model(name: str | Path, device: torch.device | None = None) -> torch.nn.Module:
     """A causal language model from a folder or a hub name, ready for packed rows.
 
-    Raises `BadInput` in one line for a folder without weights, another kind of model, and weights that hold NaN.
+    Raises `BadInput` in one line for a folder without weights or without some of them, another kind of model, weights
+    that hold NaN, and an architecture that does not run on packed rows.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    register()
-    try:
-        config = AutoConfig.from_pretrained(str(name))
-        model: Any = AutoModelForCausalLM.from_pretrained(str(name), config=config, dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{name}: no causal language model can be loaded from there: {_first_line(error)}") from error
-    model.set_attn_implementation(PACKED)
-    _fuse_norms(model)
+    model = _loaded(str(name))
     for key, weight in model.named_parameters():
         if not torch.isfinite(weight).all():
             raise BadInput(f"{name}: {key} holds NaN or infinity: the weights are damaged, take an earlier checkpoint")
-    return model.to(device or torch.device("cpu"))  # type: ignore[no-any-return]
+    prepare(model, str(name))
+    return model.to(device or torch.device("cpu"))
 
 
-_RMS_NORMS = {"Qwen3RMSNorm", "Qwen2RMSNorm", "LlamaRMSNorm", "MistralRMSNorm"}
+def _loaded(name: str) -> torch.nn.Module:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with silent():
+        try:
+            config = AutoConfig.from_pretrained(name)
+        except Exception as error:  # whatever a broken file raises
+            raise BadInput(f"{name}: no model can be loaded from there: {_line(error)}") from error
+        kinds = getattr(config, "architectures", None) or ["ForCausalLM"]
+        if not any(kind.endswith(_CAUSAL) for kind in kinds):
+            raise BadInput(f"{name}: is a {kinds[0]}, which is no causal language model: take one that continues text")
+        try:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                name, config=config, dtype=torch.float32, output_loading_info=True
+            )
+        except Exception as error:  # OSError, SafetensorError, RuntimeError, ...
+            raise BadInput(f"{name}: its weights cannot be loaded: {_line(error)}") from error
+    model, info = loaded
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise BadInput(f"{name}: {len(missing)} weights are missing, {missing[0]} first: the checkpoint is not whole")
+    return model  # type: ignore[no-any-return]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).strip().partition("\n")[0].split())[:300] or type(error).__name__
+
+
+# ------------------------------------------------------------------------------------------------------- packed rows
+
+
+def prepare(model: Any, name: str = "model") -> None:
+    """Let the model run on packed rows, with fused norms; proved on two short samples.
+
+    Raises `BadInput` for an architecture that has other ways from token to token than attention (state-space layers,
+    convolutions), or an attention of its own.
+    """
+    register()
+    one, two = torch.arange(5) % model.config.vocab_size, torch.arange(7, 0, -1) % model.config.vocab_size
+    both = Pack(
+        torch.cat([one, two])[None],
+        torch.cat([torch.arange(5), torch.arange(7)])[None],
+        [5, 7],
+        *(torch.arange(12), torch.cat([one, two]), torch.zeros(12, dtype=torch.long)),
+    )
+    try:
+        with torch.no_grad():
+            alone = torch.cat([model(input_ids=ids[None], use_cache=False).logits[0] for ids in (one, two)]).float()
+            model.set_attn_implementation(PACKED)
+            _fuse_norms(model)
+            packed = token_logits(model, both)
+        differs = not torch.allclose(alone, packed, rtol=1e-3, atol=1e-3 * float(alone.std()))
+        why = "other ways from token to token than attention"
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+        differs, why = True, _line(error)
+    if differs:
+        raise BadInput(f"{name}: a {type(model).__name__} does not run on packed rows ({why}): train a Qwen3 or Llama")
 
 
 def _fuse_norms(model: torch.nn.Module) -> None:
     """Let torch compute root-mean-square norms in one kernel; `transformers` takes six for the same."""
     for module in model.modules():
         if type(module).__name__ in _RMS_NORMS:
-            module.forward = partial(_rms_norm, module)  # type: ignore[method-assign]
+            module.forward = partial(_rms_norm, module)
 
 
 def _rms_norm(norm: Any, hidden: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.rms_norm(hidden, hidden.shape[-1:], norm.weight.to(hidden.dtype), norm.variance_epsilon)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
 
 
 def token_logits(model: torch.nn.Module, pack: Pack) -> torch.Tensor:
@@ -70,7 +122,39 @@ def token_logits(model: torch.nn.Module, pack: Pack) -> torch.Tensor:
     return logits
 
 
+# ------------------------------------------------------------------------------------------------------------ folders
+
+
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     """Weights, configuration and tokenizer, as `transformers` lays them out."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with silent():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def architecture(name: str | Path) -> dict[str, Any]:
+    """What the configuration of a model says about its shape. Empty where there is none."""
+    from transformers import AutoConfig
+
+    passing = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache"}
+    try:
+        config = AutoConfig.from_pretrained(str(name)).to_dict()
+    except Exception:  # moved away, or the hub is out of reach
+        return {}
+    return {key: value for key, value in config.items() if key not in passing and not key.endswith("_token_id")}
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """No progress bars and no advice of `transformers`: what is wrong is an error, and progress is ours."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

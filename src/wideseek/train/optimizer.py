@@ -8,6 +8,7 @@ Learning rates follow one shape: linear warm-up, constant, linear decay to zero 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,57 +16,77 @@ import torch
 
 from wideseek.train.settings import OptimizerConfig
 
+State = list[dict[str, Any]]
+
 
 class Optimizers:
-    """One or two optimisers as one. `set_share` scales every learning rate by the schedule's share."""
+    """One or two optimisers as one, over the parameters that require a gradient."""
 
     def __init__(self, model: torch.nn.Module, config: OptimizerConfig) -> None:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.clip = config.clip
-        matrices, others = _matrices(model) if config.name == "muon" else ([], self.parameters)
+        self._clip = config.clip
+        matrices = hidden_matrices(model) if config.name == "muon" else []
+        chosen = {id(p) for p in matrices}
+        others = [p for p in self.parameters if id(p) not in chosen]
+        decay, betas = config.weight_decay, (config.betas[0], config.betas[1])
         self._parts: list[torch.optim.Optimizer] = []
         if matrices:
-            self._parts.append(torch.optim.Muon(matrices, lr=config.matrix_lr, weight_decay=config.weight_decay))
-        betas = (config.betas[0], config.betas[1])
-        self._parts.append(
-            torch.optim.AdamW(others, lr=config.lr, betas=betas, eps=config.eps, weight_decay=config.weight_decay)
-        )
-        self._rates = [group["lr"] for part in self._parts for group in part.param_groups]
+            self._parts.append(torch.optim.Muon(matrices, lr=config.matrix_lr, weight_decay=decay))
+        if others:
+            self._parts.append(torch.optim.AdamW(others, lr=config.lr, betas=betas, eps=config.eps, weight_decay=decay))
+        self._rates = [group["lr"] for group in self._groups]
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for part in self._parts for group in part.param_groups]
 
     def step(self, share: float) -> float:
-        """One update at `share` of the learning rates; returns the gradient's norm before clipping."""
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.clip))
-        groups = [group for part in self._parts for group in part.param_groups]
-        for group, rate in zip(groups, self._rates, strict=True):
-            group["lr"] = rate * share
-        for part in self._parts:
-            part.step()
-        self.zero_grad()
-        return norm
+        """One update at `share` of the learning rates; returns the gradient's norm before clipping.
 
-    def zero_grad(self) -> None:
+        Where that is not finite nothing is updated. Gradients are gone afterwards.
+        """
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self._clip))
+        if math.isfinite(norm):
+            for group, rate in zip(self._groups, self._rates, strict=True):
+                group["lr"] = rate * share
+            for part in self._parts:
+                part.step()
         for part in self._parts:
             part.zero_grad(set_to_none=True)
+        return norm
 
-    def state(self) -> list[dict[str, Any]]:
+    def state(self) -> State:
         return [part.state_dict() for part in self._parts]
 
     def load(self, state: Sequence[dict[str, Any]]) -> None:
+        """Go on from `state`, at this configuration's learning rates. Raises `ValueError` where it is of other
+        optimisers or of other weights."""
         for part, one in zip(self._parts, state, strict=True):
+            settings = [{k: v for k, v in group.items() if k != "params"} for group in part.param_groups]
+            _check_shapes(part, one)
             part.load_state_dict(one)
+            for group, ours in zip(part.param_groups, settings, strict=True):
+                group.update(ours)
 
 
-def _matrices(model: torch.nn.Module) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
-    """The hidden layers' matrices, and all other parameters: embeddings, output head, norms, biases."""
-    lookup = {
-        id(module.weight)
-        for module in (model.get_input_embeddings(), model.get_output_embeddings())  # type: ignore[operator]
-        if module is not None
-    }
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in parameters if p.ndim == 2 and id(p) not in lookup]
-    chosen = {id(p) for p in matrices}
-    return matrices, [p for p in parameters if id(p) not in chosen]
+def _check_shapes(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """That what is kept for each parameter has its shape, which torch does not check."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    count = sum(len(group["params"]) for group in state["param_groups"])
+    if count != len(parameters):
+        raise ValueError(f"it has {count} weights, not {len(parameters)}")
+    for at, kept in state["state"].items():
+        for value in kept.values():
+            if value.ndim and value.shape != parameters[at].shape:
+                raise ValueError(f"a weight of it is {tuple(value.shape)}, not {tuple(parameters[at].shape)}")
+
+
+def hidden_matrices(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """The hidden layers' matrices: what is neither looked up (embeddings), nor the output head, norms or biases."""
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    outer = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+    outer |= {id(head.weight)} if head is not None else set()
+    return [p for p in model.parameters() if p.requires_grad and p.ndim == 2 and id(p) not in outer]
 
 
 def lr_share(step: int, steps: int, warmup: float, decay: float) -> float:

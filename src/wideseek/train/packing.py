@@ -9,7 +9,7 @@ sample; nothing is cut, and nothing is sorted by length.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,8 @@ from wideseek.train.samples import Sample
 class Pack:
     """Samples in one row of T tokens.
 
-    `targets` are the places [N] whose *next* token is trained, `labels` [N] those tokens, `turns` [N] a number for each
-    turn in the pack. `segments` are the samples' lengths.
+    `targets` are the places [N] whose *next* token is trained, `labels` [N] those tokens, `turns` [N] a number from 0
+    for each turn in the pack that has any. `segments` are the samples' lengths.
     """
 
     ids: torch.Tensor  # [1, T]
@@ -35,62 +35,68 @@ class Pack:
     turns: torch.Tensor  # [N]
 
     def to(self, device: torch.device) -> Pack:
-        moved = (tensor.to(device, non_blocking=True) for tensor in (self.ids, self.positions))
-        row = (tensor.to(device, non_blocking=True) for tensor in (self.targets, self.labels, self.turns))
-        return Pack(*moved, self.segments, *row)
+        return Pack(
+            self.ids.to(device),
+            self.positions.to(device),
+            self.segments,
+            self.targets.to(device),
+            self.labels.to(device),
+            self.turns.to(device),
+        )
 
 
 def pack(samples: Sequence[Sample]) -> Pack:
     """The samples in one row. The first token of a sample is never a target: nothing stands before it."""
+    segments = [len(sample) for sample in samples]
     ids = np.concatenate([sample.ids for sample in samples]).astype(np.int64)
-    trained = np.concatenate([_targeted(sample) for sample in samples])
-    turn = np.concatenate([sample.turns.astype(np.int64) for sample in samples])
-    number = np.repeat(np.arange(len(samples)), [len(sample) for sample in samples])
-    labels = np.flatnonzero(trained)
+    labels = np.flatnonzero(np.concatenate([sample.targeted for sample in samples]))
+    sample_of = np.repeat(np.arange(len(samples)), segments)
+    turn_of = np.concatenate([sample.turns for sample in samples]).astype(np.int64)
+    turns = (sample_of * (1 + turn_of.max(initial=0)) + turn_of)[labels]
     return Pack(
         torch.from_numpy(ids)[None],
-        torch.from_numpy(np.concatenate([np.arange(len(sample)) for sample in samples]))[None],
-        [len(sample) for sample in samples],
+        torch.from_numpy(np.concatenate([np.arange(length) for length in segments]))[None],
+        segments,
         torch.from_numpy(labels - 1),
         torch.from_numpy(ids[labels]),
-        torch.from_numpy(np.unique(number[labels] * 1000 + turn[labels], return_inverse=True)[1].astype(np.int64)),
+        torch.from_numpy(np.unique(turns, return_inverse=True)[1]),
     )
 
 
-def _targeted(sample: Sample) -> np.ndarray:
-    trained = sample.trained.copy()
-    trained[0] = False
-    return trained
+def portions(samples: Iterable[Sample], tokens: int) -> Iterator[list[Sample]]:
+    """The samples in order, in lists of about `tokens` tokens: each ends with the sample that reaches them."""
+    portion: list[Sample] = []
+    size = 0
+    for sample in samples:
+        portion.append(sample)
+        size += len(sample)
+        if size >= tokens:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 def steps(samples: Sequence[Sample], tokens: int, seed: int, subagents: int | None = None) -> Iterator[list[Sample]]:
     """Lists of samples with about `tokens` tokens together, epoch after epoch without end, each in another order.
 
     With `subagents`, an epoch has at most so many subagents of each rollout, drawn anew every time: a rollout has one
-    lead and many subagents, whose work is much alike.
+    lead and many subagents, whose work is much alike. Equal arguments give equal steps.
     """
-    epoch, size = 0, 0
-    waiting: list[Sample] = []
-    while True:
+    return portions(_epochs(samples, seed, subagents), tokens)
+
+
+def _epochs(samples: Sequence[Sample], seed: int, subagents: int | None) -> Iterator[Sample]:
+    """The samples in random order, over and over."""
+    epoch = 0
+    while samples:
         rng = np.random.default_rng((seed, epoch))
-        for sample in _epoch(samples, rng, subagents):
-            waiting.append(sample)
-            size += len(sample)
-            if size >= tokens:
-                yield waiting
-                waiting, size = [], 0
+        drawn: Counter[int] = Counter()
+        for at in rng.permutation(len(samples)):
+            sample = samples[at]
+            if subagents is not None and sample.role == SUB.name:
+                drawn[sample.rollout] += 1
+                if drawn[sample.rollout] > subagents:
+                    continue
+            yield sample
         epoch += 1
-
-
-def _epoch(samples: Sequence[Sample], rng: np.random.Generator, subagents: int | None) -> Iterator[Sample]:
-    """The samples of one epoch in random order."""
-    chosen: list[int] = []
-    drawn: Counter[int] = Counter()
-    for at in rng.permutation(len(samples)):
-        sample = samples[at]
-        if subagents is not None and sample.role == SUB.name:
-            drawn[sample.rollout] += 1
-            if drawn[sample.rollout] > subagents:
-                continue
-        chosen.append(at)
-    yield from (samples[at] for at in chosen)

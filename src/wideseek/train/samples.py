@@ -1,20 +1,23 @@
 """From rollouts to samples: one token sequence per agent, and which of its tokens a policy would sample.
 
-    Rollout  ->  Trajectory  ->  Sample: ids, trained (mask), turn of each trained token
+    Rollout  ->  Trajectory  ->  Sample: ids, and of each token the turn that it was sampled in
 
-A trajectory is one sequence already: its turns concatenate, so multi-turn data needs no search for common prefixes. Only
-what a policy says is trained; prompts, tool replies and the frame of the chat template are context.
+A trajectory is one sequence already: its turns concatenate, so multi-turn data needs no search for common prefixes.
+Only what a policy says is trained; prompts, tool replies and the frame of the chat template are context.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from wideseek.errors import BadInput
 from wideseek.policy.base import ToolSchema
 from wideseek.policy.template import ChatTemplate
 from wideseek.records import Rollout, Trajectory
@@ -38,9 +41,11 @@ class Sample:
         return len(self.ids)
 
     @property
-    def trained(self) -> NDArray[np.bool_]:
-        """[T]: which tokens a policy sampled in turns that are to be trained."""
-        return self.turns > 0
+    def targeted(self) -> NDArray[np.bool_]:
+        """[T]: which tokens are learnt: sampled in a turn that is to be trained, with something before them."""
+        targeted = self.turns > 0
+        targeted[:1] = False
+        return targeted
 
 
 class Renderer:
@@ -51,6 +56,29 @@ class Renderer:
         self._tools: dict[str, list[ToolSchema]] = {
             role.name: [face.schema for face in profile.faces(role).values()] for role in (LEAD, SUB, SINGLE)
         }
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that samples are made with, besides the rollouts: tokenizer, chat template, tool schemas."""
+        tokenizer = self.template.tokenizer
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(tokenizer.backend_tokenizer.to_str().encode() if tokenizer.is_fast else repr(tokenizer).encode())
+        digest.update(str(tokenizer.chat_template).encode())
+        digest.update(msgspec.json.encode(self._tools))
+        return digest.hexdigest()
+
+    def samples(self, rollouts: Iterable[Rollout]) -> Iterator[Sample]:
+        """The samples of all agents of all rollouts in order, without those in which nothing is trained."""
+        for number, rollout in enumerate(rollouts):
+            for run in rollout.trajectories:
+                if run.role not in self._tools:
+                    raise BadInput(
+                        f"task {rollout.task.instance_id}: agent {run.path} has the role {run.role!r}: "
+                        f"rollouts of {', '.join(self._tools)} can be learnt from"
+                    )
+                sample = self.sample(run, number)
+                if sample.targeted.any():
+                    yield sample
 
     def sample(self, run: Trajectory, rollout: int = 0) -> Sample:
         """The sample of one agent. Turns that are not `trainable`, or were cut off, are context."""
@@ -65,36 +93,37 @@ class Renderer:
         return Sample(np.array(ids, np.int32), np.array(turns, np.int16), rollout, run.role)
 
 
-def samples_of(rollouts: Iterable[Rollout], renderer: Renderer) -> Iterable[Sample]:
-    """The samples of all agents of all rollouts in order, without those in which nothing is trained."""
-    for number, rollout in enumerate(rollouts):
-        for run in rollout.trajectories:
-            sample = renderer.sample(run, number)
-            if sample.trained.any():
-                yield sample
-
-
-def save_samples(path: Path, samples: Sequence[Sample]) -> None:
-    """Write samples as one `.npz` file."""
+def save_samples(path: Path, samples: Sequence[Sample], fingerprint: str = "") -> None:
+    """Write samples as one `.npz` file, whole or not at all. `fingerprint` says what they were made with."""
     roles = sorted({sample.role for sample in samples})
-    with path.open("wb") as out:
-        np.savez(
-            out,
-            ids=np.concatenate([sample.ids for sample in samples]),
-            turns=np.concatenate([sample.turns for sample in samples]),
-            lengths=np.array([len(sample) for sample in samples], np.int32),
-            rollouts=np.array([sample.rollout for sample in samples], np.int32),
-            roles=np.array([roles.index(sample.role) for sample in samples], np.int8),
-            names=np.array(roles),
-        )
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as out:
+            np.savez(
+                out,
+                ids=_row([sample.ids for sample in samples], np.int32),
+                turns=_row([sample.turns for sample in samples], np.int16),
+                lengths=np.array([len(sample) for sample in samples], np.int32),
+                rollouts=np.array([sample.rollout for sample in samples], np.int32),
+                roles=np.array([roles.index(sample.role) for sample in samples], np.int8),
+                names=np.array(roles, np.str_),
+                fingerprint=np.array(fingerprint),
+            )
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def load_samples(path: Path) -> list[Sample]:
-    """Read what `save_samples` wrote."""
+def _row(arrays: Sequence[NDArray[np.integer]], dtype: type[np.integer]) -> NDArray[np.integer]:
+    return np.concatenate([np.array([], dtype), *arrays])
+
+
+def load_samples(path: Path) -> tuple[list[Sample], str]:
+    """Read what `save_samples` wrote: the samples, and the fingerprint (empty where the file has none)."""
     with np.load(path) as file:
-        ends = np.cumsum(file["lengths"])[:-1]
+        ends = np.cumsum(file["lengths"])
+        ids, turns = np.split(file["ids"], ends)[:-1], np.split(file["turns"], ends)[:-1]
         names = [str(name) for name in file["names"]]
-        parts = zip(
-            np.split(file["ids"], ends), np.split(file["turns"], ends), file["rollouts"], file["roles"], strict=True
-        )
-        return [Sample(ids, turns, int(rollout), names[role]) for ids, turns, rollout, role in parts]
+        rows = zip(ids, turns, file["rollouts"].tolist(), file["roles"].tolist(), strict=True)
+        samples = [Sample(one, turn, rollout, names[role]) for one, turn, rollout, role in rows]
+        return samples, str(file["fingerprint"]) if "fingerprint" in file else ""

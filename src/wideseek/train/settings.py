@@ -17,6 +17,8 @@ from pydantic import Field, model_validator
 from wideseek.config import Config, Section, read_toml
 from wideseek.errors import BadConfig
 
+Precision = Literal["fp32", "bf16"]
+
 
 class OptimizerConfig(Section):
     """How weights are updated."""
@@ -56,7 +58,10 @@ class SftConfig(Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     steps: int = Field(1000, ge=1)
     tokens_per_step: int = Field(8192, ge=16, description="about so many tokens in one update")
-    precision: Literal["fp32", "bf16"] = Field("bf16", description="of the forward and backward pass; weights are fp32")
+    tokens_per_pass: int | None = Field(
+        None, ge=16, description="so many at a time, which bounds memory; unset: 2048 on a CPU, 16384 on a GPU"
+    )
+    precision: Precision = Field("bf16", description="of the forward and backward pass; weights are fp32")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, ge=1, description="CPU threads; unset: torch's choice")
     seed: int = 0
@@ -186,3 +191,14 @@ def load_settings(path: Path, overrides: Mapping[str, Any]) -> SftConfig | MarlC
     if kind not in KINDS:
         raise BadConfig(f"{path}: kind: what to train by: write kind = {' or '.join(map(repr, KINDS))}, not {kind!r}")
     return KINDS[kind].merged(values, overrides, path)
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What differs between two configurations, as `key before -> now`; keys that `before` lacks are passed over."""
+    found: list[str] = []
+    for key, value in now.items():
+        if isinstance(value, Mapping):
+            found += changes(before.get(key, {}), value, f"{prefix}{key}.")
+        elif key in before and before[key] != value:
+            found.append(f"{prefix}{key} {before[key]} -> {value}")
+    return found

@@ -1,43 +1,65 @@
 """Supervised fine-tuning: behaviour cloning from saved rollouts.
 
-    rollouts  ->  samples (once, kept in OUT/samples-*.npz)  ->  steps of packed rows  ->  cross-entropy on what a policy
-    would sample, a plain mean over its tokens  ->  update  ->  held-out loss, exact tokens, exact turns
+    rollouts  ->  samples (once, kept in OUT)  ->  steps of packed rows  ->  cross-entropy on what a policy would
+    sample, a plain mean over its tokens  ->  update  ->  held-out loss, exact tokens, exact turns
 
-The rollouts may come from the expert, from a large model over HTTP, or from earlier training: those of token policies keep
-the ids that were sampled, others are written as the model's template would have them.
+The rollouts may come from the expert, from a large model over HTTP, or from earlier training: those of token policies
+keep the ids that were sampled, others are written as the model's template would have them.
 
-A training is a folder (`checkpoint`, `log`); `resume` goes on with the same steps, data order and schedule.
+A training is a folder (`checkpoint`, `log`, `data`); `resume` goes on with the same steps, data order and schedule.
 """
 
 from __future__ import annotations
 
-import glob
-import hashlib
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import msgspec
 import numpy as np
 import torch
-from torch.nn import functional as F
 
-from wideseek.errors import BadInput, RunDirError
+from wideseek.errors import BadInput, BudgetEnded, RunDirError
+from wideseek.journal import locked
+from wideseek.policy.sheet import ModelSheet
 from wideseek.policy.template import ChatTemplate
-from wideseek.records import Rollout, read_jsonl
 from wideseek.roles import Profile
-from wideseek.train.checkpoint import checkpoints, load_state, save_checkpoint, write_folder
+from wideseek.train.checkpoint import checkpoints, load_state, make_room, save_checkpoint, write_folder
+from wideseek.train.data import Dataset
+from wideseek.train.learner import Learner, Update
 from wideseek.train.log import Bar, Log, progress_bar
-from wideseek.train.model import load_model, save_model, token_logits
-from wideseek.train.optimizer import Optimizers, lr_share
-from wideseek.train.packing import Pack, pack, steps
-from wideseek.train.samples import Renderer, Sample, load_samples, samples_of, save_samples
-from wideseek.train.settings import SftConfig
+from wideseek.train.measure import measure
+from wideseek.train.model import architecture, load_model, save_model
+from wideseek.train.optimizer import lr_share
+from wideseek.train.packing import steps
+from wideseek.train.samples import Renderer, Sample, save_samples
+from wideseek.train.settings import SftConfig, changes
 
 LOG_EVERY = 10  # steps
+STOP_AFTER = 10  # steps in a row whose loss or gradient is not finite
+CONFIG = "training.json"
+
+
+def run_sft(config: SftConfig, *, resume: bool = False, quiet: bool = False) -> Path:
+    """Train, and return the folder of the trained model.
+
+    `resume` goes on from the last checkpoint in `config.out` (from the start, where there is none). Raises `BadInput`
+    and `RunDirError` in one line, and `BudgetEnded` where the user interrupted it: what was learnt is saved then.
+    """
+    found = checkpoints(config.out)
+    if found and not resume:
+        raise RunDirError(
+            f"{config.out}: holds a training (at {found[-1].name}): go on with --resume, or choose another out"
+        )
+    make_room(config.out)
+    with locked(config.out):
+        return _Training(config, found[-1] if found else None, resume, quiet).run()
 
 
 @dataclass
@@ -49,92 +71,141 @@ class _Tally:
     tokens: int = 0
     norm: float = 0.0
     steps: int = 0
-    seconds: float = 0.0
+    skipped: int = 0
+    started: float = field(default_factory=monotonic)
 
+    def add(self, update: Update) -> None:
+        self.tokens += update.tokens
+        if not update.finite:
+            self.skipped += 1
+            return
+        self.steps += 1
+        self.loss += update.loss * update.targets
+        self.targets += update.targets
+        self.norm += update.norm
 
-def run_sft(config: SftConfig, *, resume: bool = False, quiet: bool = False) -> Path:
-    """Train, and return the folder of the trained model. Raises `BadInput` and `RunDirError` in one line.
-
-    `resume` goes on from the last checkpoint in `config.out` (from the start, where there is none).
-    """
-    return _Training(config, resume, quiet).run()
+    def figures(self) -> dict[str, float]:
+        """Means over what was learnt; steps that were skipped are counted where there were any."""
+        steps = max(1, self.steps)
+        return {
+            "loss": self.loss / self.targets if self.targets else float("nan"),
+            "gradient_norm": self.norm / steps,
+            "tokens_per_s": self.tokens / max(1e-9, monotonic() - self.started),
+            "tokens_per_step": self.tokens / (steps + self.skipped),
+            **({"skipped": self.skipped} if self.skipped else {}),
+        }
 
 
 class _Training:
-    def __init__(self, config: SftConfig, resume: bool, quiet: bool) -> None:
+    """One sitting, from the start or from `checkpoint`."""
+
+    def __init__(self, config: SftConfig, checkpoint: Path | None, resume: bool, quiet: bool) -> None:
         self.config, self.quiet = config, quiet
-        self.device = _device(config.device)
+        self.notes: list[str] = []
+        if resume and checkpoint is None:
+            self.notes.append(f"{config.out} holds no checkpoint: training from the start")
+        device = _device(config.device)
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
-        found = checkpoints(config.out)
-        if found and not resume:
-            raise RunDirError(
-                f"{config.out}: holds a training (at {found[-1].name}): go on with --resume, or choose another out"
-            )
-        config.out.mkdir(parents=True, exist_ok=True)
-        self.template = ChatTemplate.load(config.model)
-        self.model = load_model(found[-1] if found else config.model, self.device)
-        self.optimizers = Optimizers(self.model, config.optimizer)
-        self.step = 0
-        if found:
-            state = load_state(found[-1])
-            self.step = int(state["step"])
-            self.optimizers.load(state["optimizers"])
-        self.renderer = Renderer(self.template, Profile.load(config.prompts))
-        self.samples = self._read(config.data.rollouts, "samples")
-        self.held_out = self._read(config.data.held_out, "held-out") if config.data.held_out else []
+        self.template = ChatTemplate.load(checkpoint or config.model)
+        self.sheet = _sheet(config)
+        model = load_model(checkpoint or config.model, device)
+        self.learner = Learner(model, config.optimizer, config.precision, config.tokens_per_pass)
+        self.step = self._go_on(checkpoint) if checkpoint else 0
+        self.samples, self.held_out = self._read()
         self.log = Log(config.out, self.step)
+        self.tally = _Tally()
+        self.skipped = 0  # steps in a row, just now
+
+    def _go_on(self, checkpoint: Path) -> int:
+        """Take up a checkpoint's optimisers and step; note what the configuration says differently now."""
+        config = self.config
+        wanted, there = architecture(config.model), architecture(checkpoint)
+        other = sorted(key for key in wanted if wanted[key] != there.get(key))
+        if other:
+            raise RunDirError(
+                f"{checkpoint}: is of another model than {config.model} ({other[0]} {there.get(other[0])}, not "
+                f"{wanted[other[0]]}): choose another out, or the model that it was started with"
+            )
+        state = load_state(checkpoint)
+        try:
+            step = int(state["step"])
+            self.learner.optimizers.load(state["optimizers"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunDirError(
+                f"{checkpoint}: its state is not one of optimizer.name = {config.optimizer.name!r} for this model "
+                f"({error}): use the configuration that it was trained with"
+            ) from error
+        before = _earlier(checkpoint / CONFIG)
+        changed = changes(before, config.model_dump(mode="json"))
+        if changed:
+            self.notes.append(f"changed since {checkpoint.name}: {', '.join(changed)}")
+        return step
 
     # ---------------------------------------------------------------------------------------------------------- data
 
-    def _read(self, patterns: Sequence[str], name: str) -> list[Sample]:
-        """The samples of all files, from the cache where nothing has changed since it was written."""
-        paths = [Path(found) for pattern in patterns for found in sorted(glob.glob(pattern))]
-        if not paths:
-            raise BadInput(f"data: no file matches {', '.join(patterns)}")
-        key = hashlib.blake2b(digest_size=8)
-        for path in paths:
-            stat = path.stat()
-            key.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode())
-        key.update(f"{self.config.model} {self.config.prompts} {self.template.vocab_size}".encode())
-        cache = self.config.out / f"{name}-{key.hexdigest()}.npz"
-        if not cache.exists():
-            rollouts = (rollout for path in paths for rollout in read_jsonl(path, Rollout))
-            save_samples(cache, list(samples_of(rollouts, self.renderer)))
-        samples = [sample for sample in load_samples(cache) if len(sample) <= self.config.data.longest]
-        if not samples:
+    def _read(self) -> tuple[list[Sample], list[Sample]]:
+        """What is learnt from, and the held-out samples that are measured on: the same ones every time."""
+        config = self.config
+        key = f"{config.model} {config.prompts} {self.template.vocab_size}"
+        data = Dataset(config.out, Renderer(self.template, Profile.load(config.prompts)), key, self.quiet)
+        samples = self._fitting(data.read(config.data.rollouts, "samples"), "samples")
+        if not config.data.held_out:
+            return samples, []
+        held_out = self._fitting(data.read(config.data.held_out, "held-out"), "held-out samples")
+        chosen = np.random.default_rng(0).permutation(len(held_out))[: config.eval_samples]
+        return samples, [held_out[at] for at in chosen]
+
+    def _fitting(self, samples: Sequence[Sample], name: str) -> list[Sample]:
+        """The samples that are short enough. Raises `BadInput` for tokens that the model has no embedding for."""
+        known: int = self.learner.model.get_input_embeddings().num_embeddings  # type: ignore[operator]
+        highest = max(int(sample.ids.max()) for sample in samples)
+        if highest >= known:
             raise BadInput(
-                f"data: {', '.join(patterns)}: holds nothing to train on (at most {self.config.data.longest} tokens)"
+                f"data: {name} hold token {highest}, and {self.config.model} has embeddings for {known}: the rollouts "
+                "were sampled by another model, or the tokenizer is another model's"
             )
-        return samples
+        context = getattr(self.learner.model.config, "max_position_embeddings", None) or self.config.data.longest
+        longest = min(self.config.data.longest, int(context))
+        fitting = [sample for sample in samples if len(sample) <= longest]
+        if not fitting:
+            shortest = min(map(len, samples))
+            raise BadInput(f"data: all {name} are longer than {longest:,} tokens (the shortest has {shortest:,})")
+        if len(fitting) < len(samples):
+            self.notes.append(f"{len(samples) - len(fitting):,} {name} longer than {longest:,} tokens are left out")
+        return fitting
 
     def _steps(self) -> Iterator[list[Sample]]:
         """The samples of each step from the first on: short ones only at the beginning, where that is asked for."""
         data, tokens = self.config.data, self.config.tokens_per_step
         short = [sample for sample in self.samples if len(sample) <= data.short]
-        if short:
-            yield from islice(steps(short, tokens, self.config.seed, data.subagents), data.short_steps)
+        yield from islice(steps(short, tokens, self.config.seed, data.subagents), data.short_steps)
         yield from steps(self.samples, tokens, self.config.seed + 1, data.subagents)
 
     # ------------------------------------------------------------------------------------------------------ training
 
     def run(self) -> Path:
         config = self.config
-        told = ""
-        tally = _Tally()
-        with progress_bar("sft", config.steps, self.step, self.quiet) as bar:
+        with progress_bar("sft", config.steps, self.step, self.quiet) as bar, _interruptible() as interrupted:
             self._greet(bar)
+            told = ""
             for samples in islice(self._steps(), self.step, config.steps):
-                self._update(samples, tally)
-                self.step += 1
-                if self.step % LOG_EVERY == 0 or self.step == config.steps:
-                    told, tally = self._tell(tally), _Tally()
+                self._learn(samples)
+                last, stop = self.step == config.steps, interrupted()
+                saving = self.step % config.save_every == 0 or last or stop
+                if self.step % LOG_EVERY == 0 or saving:  # before a checkpoint, so that a resumed log is the same
+                    told = self._tell()
                 bar.show(self.step, told)
-                if self.held_out and (self.step % config.eval_every == 0 or self.step == config.steps):
+                if self.held_out and (self.step % config.eval_every == 0 or last):
                     self._evaluate(bar)
-                if self.step % config.save_every == 0 or self.step == config.steps:
+                if saving:
                     self._save()
+                if stop and not last:
+                    raise BudgetEnded(
+                        f"interrupted at step {self.step} of {config.steps}, which is saved; go on with the same "
+                        "command and --resume"
+                    )
         place = config.out / "model"
         write_folder(place, self._write)
         self.log.close()
@@ -142,112 +213,69 @@ class _Training:
 
     def _greet(self, bar: Bar) -> None:
         tokens = sum(map(len, self.samples))
-        size = sum(p.numel() for p in self.model.parameters())
+        size = sum(p.numel() for p in self.learner.model.parameters())
         bar.say(
             f"{size / 1e6:.2f} M parameters · {len(self.samples):,} samples, {tokens / 1e6:.1f} M tokens · "
             f"step {self.step} of {self.config.steps} · {self.config.out}"
         )
+        for note in self.notes:
+            bar.say(note)
 
-    def _update(self, samples: Sequence[Sample], tally: _Tally) -> None:
-        started = time.monotonic()
-        packed = pack(samples).to(self.device)
-        loss = F.cross_entropy(self._logits(packed), packed.labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer = self.config.optimizer
-        tally.norm += self.optimizers.step(lr_share(self.step, self.config.steps, optimizer.warmup, optimizer.decay))
-        tally.loss += float(loss.detach()) * len(packed.labels)
-        tally.targets += len(packed.labels)
-        tally.tokens += packed.ids.shape[1]
-        tally.steps += 1
-        tally.seconds += time.monotonic() - started
+    def _learn(self, samples: Sequence[Sample]) -> None:
+        update = self.learner.step(samples, self._share(self.step))
+        self.tally.add(update)
+        self.step += 1
+        self.skipped = 0 if update.finite else self.skipped + 1
+        if self.skipped == STOP_AFTER:
+            place = self.config.out / "not-finite.npz"
+            save_samples(place, samples)
+            raise BadInput(
+                f"the loss or its gradient was not finite in {STOP_AFTER} steps running, up to step {self.step} (its "
+                f"samples: {place}): lower the learning rates or set precision = 'fp32', then go on with --resume"
+            )
 
-    def _logits(self, packed: Pack) -> torch.Tensor:
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bf16"):
-            return token_logits(self.model, packed)
+    def _share(self, step: int) -> float:
+        return lr_share(step, self.config.steps, self.config.optimizer.warmup, self.config.optimizer.decay)
 
-    def _tell(self, tally: _Tally) -> str:
-        loss, speed = tally.loss / tally.targets, tally.tokens / tally.seconds
-        optimizer = self.config.optimizer
-        self.log.write(
-            self.step,
-            loss=loss,
-            gradient_norm=tally.norm / tally.steps,
-            lr_share=lr_share(self.step - 1, self.config.steps, optimizer.warmup, optimizer.decay),
-            tokens_per_s=speed,
-            tokens_per_step=tally.tokens / tally.steps,
-        )
-        return f"loss {loss:.3f} · {speed:,.0f} tokens/s"
-
-    # ---------------------------------------------------------------------------------------------------- measuring
+    def _tell(self) -> str:
+        figures = self.tally.figures()
+        self.log.write(self.step, **figures, lr_share=self._share(self.step - 1))
+        self.tally = _Tally()
+        skipped = f" · {figures['skipped']} steps skipped: not finite" if "skipped" in figures else ""
+        return f"loss {figures['loss']:.3f} · {figures['tokens_per_s']:,.0f} tokens/s{skipped}"
 
     def _evaluate(self, bar: Bar) -> None:
-        figures = self.measure(self._chosen(), self.config.tokens_per_step)
+        figures = measure(self.learner, self.held_out)
         self.log.write(self.step, **figures)
         bar.say(
             f"step {self.step}: held out: loss {figures['held_out_loss']:.4f} · exact tokens "
-            f"{figures['held_out_tokens']:.4f} · exact turns {figures['held_out_turns']:.4f} · {self.log.seconds:,.0f} s"
+            f"{figures['held_out_tokens']:.4f} · exact turns {figures['held_out_turns']:.4f} · "
+            f"{self.log.seconds:,.0f} s"
         )
-
-    def _chosen(self) -> list[Sample]:
-        """The held-out samples that are measured on: the same ones every time."""
-        count = min(self.config.eval_samples, len(self.held_out))
-        return [self.held_out[at] for at in np.random.default_rng(0).permutation(len(self.held_out))[:count]]
-
-    @torch.no_grad()
-    def measure(self, samples: Sequence[Sample], tokens: int) -> dict[str, float]:
-        """Loss, share of tokens and share of whole turns that the most likely token gets right, turn by turn by role.
-
-        Every token is predicted from the true ones before it.
-        """
-        loss, right, turns, sizes = 0.0, 0, 0, 0
-        whole: dict[str, list[bool]] = {}
-        for part in _portions(samples, tokens):
-            packed = pack(part).to(self.device)
-            logits = self._logits(packed)
-            loss += float(F.cross_entropy(logits, packed.labels, reduction="sum"))
-            hits = logits.argmax(-1) == packed.labels
-            right, sizes = right + int(hits.sum()), sizes + len(hits)
-            count = int(packed.turns.max()) + 1
-            exact = torch.ones(count, dtype=torch.bool, device=self.device)
-            exact[packed.turns[~hits]] = False
-            turns += count
-            for role, hit in zip(_roles_of_turns(part), exact.tolist(), strict=True):
-                whole.setdefault(role, []).append(hit)
-        by_role = {f"held_out_turns_{role}": float(np.mean(hits)) for role, hits in sorted(whole.items())}
-        exact_turns = sum(map(sum, whole.values())) / max(1, turns)
-        return {
-            "held_out_loss": loss / max(1, sizes),
-            "held_out_tokens": right / max(1, sizes),
-            "held_out_turns": exact_turns,
-            **by_role,
-        }
+        self.tally.started = monotonic()
 
     # -------------------------------------------------------------------------------------------------------- saving
 
     def _save(self) -> None:
-        save_checkpoint(
-            self.config.out, self.step, self._write, {"optimizers": self.optimizers.state()}, self.config.keep
-        )
+        state = {"optimizers": self.learner.optimizers.state()}
+        save_checkpoint(self.config.out, self.step, self._write, state, self.config.keep)
 
     def _write(self, folder: Path) -> None:
-        save_model(self.model, self.template.tokenizer, folder)
-        (folder / "training.json").write_bytes(msgspec.json.encode(self.config.model_dump(mode="json")))
+        save_model(self.learner.model, self.template.tokenizer, folder)
+        self.sheet.write(folder)
+        (folder / CONFIG).write_bytes(msgspec.json.encode(self.config.model_dump(mode="json")))
 
 
-def _roles_of_turns(samples: Sequence[Sample]) -> list[str]:
-    """The role of each trained turn, in the order in which a pack numbers them."""
-    return [sample.role for sample in samples for _ in np.unique(sample.turns[1:][sample.turns[1:] > 0])]
+def _sheet(config: SftConfig) -> ModelSheet:
+    """How the trained model wants to be served: as the one it was started from, with the prompts of its rollouts."""
+    return msgspec.structs.replace(ModelSheet.of(config.model), prompts=config.prompts)
 
 
-def _portions(samples: Sequence[Sample], tokens: int) -> Iterator[list[Sample]]:
-    portion: list[Sample] = []
-    for sample in samples:
-        portion.append(sample)
-        if sum(map(len, portion)) >= tokens:
-            yield portion
-            portion = []
-    if portion:
-        yield portion
+def _earlier(path: Path) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError):
+        return {}
 
 
 def _device(name: str) -> torch.device:
@@ -258,9 +286,22 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def summary(out: Path) -> dict[str, Any]:
-    """The last held-out figures of a training, for people and machines."""
-    from wideseek.train.log import read_metrics
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or SIGTERM has asked to stop: a step is never cut in half. A second Ctrl-C ends at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
 
-    measured = [line for line in read_metrics(out / "metrics.jsonl") if "held_out_loss" in line]
-    return measured[-1] if measured else {}
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -34,10 +34,12 @@ class Slab:
     """Rows of one capacity. L layers, R rows, K heads, D numbers a head, C tokens."""
 
     def __init__(self, shape: Shape, rows: int, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
-        size = (shape.layers, rows, shape.kv_heads, capacity, shape.head_dim)
+        size = (shape.layers, 2, rows, shape.kv_heads, capacity, shape.head_dim)
         # Zeros, for attention multiplies what lies beyond a row's end by zero, and zero times NaN is NaN.
-        self.keys = _zeros(size, dtype, device)  # [L, R, K, C, D]
-        self.values = _zeros(size, dtype, device)  # [L, R, K, C, D]
+        self.kv = _zeros(size, dtype, device)  # [L, 2, R, K, C, D]: keys, then values
+        self.flat = list(self.kv.view(shape.layers, -1, shape.head_dim))  # of each layer, [2·R·K·C, D]
+        self.keys = list(self.kv[:, 0].flatten(1, 2))  # of each layer, [R·K, C, D]
+        self.values = list(self.kv[:, 1].flatten(1, 2))
         self.rows: list[Sequence | None] = [None] * rows
         self.capacity = capacity
         self.decoding = 0
@@ -54,10 +56,9 @@ class Slab:
     def swap(self, a: int, b: int) -> None:
         if a == b:
             return
-        for tensor in (self.keys, self.values):
-            kept = tensor[:, a].clone()
-            tensor[:, a] = tensor[:, b]
-            tensor[:, b] = kept
+        kept = self.kv[:, :, a].clone()
+        self.kv[:, :, a] = self.kv[:, :, b]
+        self.kv[:, :, b] = kept
         self.rows[a], self.rows[b] = self.rows[b], self.rows[a]
         for row in (a, b):
             sequence = self.rows[row]
@@ -186,8 +187,7 @@ class Cache:
 
     def wipe(self, sequence: Sequence) -> None:
         """Drop a sequence that is not finite: the next one in its row must not multiply NaN by zero."""
-        sequence.slab.keys[:, sequence.row] = 0
-        sequence.slab.values[:, sequence.row] = 0
+        sequence.slab.kv[:, :, sequence.row] = 0
         self.drop(sequence)
 
     def _rest(self, sequence: Sequence) -> None:
@@ -276,8 +276,7 @@ def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
 
 
 def _copy(sequence: Sequence, slab: Slab, row: int, tokens: int) -> None:
-    slab.keys[:, row, :, :tokens] = sequence.slab.keys[:, sequence.row, :, :tokens]
-    slab.values[:, row, :, :tokens] = sequence.slab.values[:, sequence.row, :, :tokens]
+    slab.kv[:, :, row, :, :tokens] = sequence.slab.kv[:, :, sequence.row, :, :tokens]
 
 
 def _ladder(most: int) -> list[int]:

@@ -70,7 +70,7 @@ class LocalEngine:
         cache = Cache(self._shape, budget, self._dtype, self._device)
         self._scheduler = Scheduler(Model(self._shape, weights, self._context), cache, max_batch, chunk, name)
         self._worker = Worker(self._scheduler, threads)
-        weakref.finalize(self, self._worker.stop)
+        weakref.finalize(self, self._worker.end)
 
     @classmethod
     def open(cls, model: str | Path, *, name: str | None = None, **settings: Any) -> LocalEngine:
@@ -130,8 +130,7 @@ class LocalEngine:
 
     async def close(self) -> None:
         """End the worker; what still runs fails with `PolicyUnavailable`."""
-        self._worker.stop()
-        await asyncio.to_thread(self._worker.join)
+        await asyncio.to_thread(self._worker.end)
 
     def _check(self, request: Request) -> None:
         size = len(request.ids)
@@ -174,7 +173,7 @@ class Worker:
         self._closed = False
 
     def post(self, call: Callable[[], None]) -> None:
-        """Have `call` run between two steps. Raises `PolicyUnavailable` after `stop`."""
+        """Have `call` run between two steps. Raises `PolicyUnavailable` after `end`."""
         with self._wake:
             if self._closed:
                 raise PolicyUnavailable(f"{self._scheduler.name}: the engine is closed")
@@ -199,13 +198,12 @@ class Worker:
         self.post(run)
         return done
 
-    def stop(self) -> None:
+    def end(self) -> None:
+        """Have the thread end after the step that it is in, and wait for that (Python may not exit before)."""
         with self._wake:
             self._closed = True
             self._wake.notify()
-
-    def join(self) -> None:
-        if self._thread is not None:
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     def _run(self) -> None:

@@ -39,8 +39,8 @@ class Group:
 
     slab: Slab
     start: int
-    rows: Tensor  # [n]: 0, 1, 2 ...
-    positions: Tensor  # [n]
+    rows: int
+    written: Tensor  # [n·2K]: where the new keys and values go in `slab.flat`
     seen: int
     mask: Tensor | None  # [n·K, 1, seen]; None where all rows are so long
 
@@ -74,14 +74,18 @@ class Model:
 
     def group(self, slab: Slab, start: int, positions: list[int]) -> Group:
         """The group of a slab's rows whose new tokens have these positions."""
-        at = torch.tensor(positions, device=self.device)
+        heads, rows = self.shape.kv_heads, len(slab.rows)
+        at = torch.tensor(positions, device=self.device)  # [n]
+        row = torch.arange(2 * rows, device=self.device).view(2, rows)[:, : len(positions)].T  # [n, 2]
+        head = torch.arange(heads, device=self.device)
+        written = (row[:, :, None] * heads + head) * slab.capacity + at[:, None, None]  # [n, 2, K]
         seen = slab.capacity if self._whole_rows else max(positions) + 1
         mask = None
         if min(positions) + 1 < seen:
             beyond = torch.arange(seen, device=self.device) > at[:, None]
             hidden = torch.zeros(beyond.shape, dtype=self.dtype, device=self.device).masked_fill_(beyond, float("-inf"))
-            mask = hidden.repeat_interleave(self.shape.kv_heads, 0)[:, None]
-        return Group(slab, start, torch.arange(len(at), device=self.device), at, seen, mask)
+            mask = hidden.repeat_interleave(heads, 0)[:, None]
+        return Group(slab, start, len(positions), written.flatten(), seen, mask)
 
     def logits(self, batch: Batch) -> Tensor:
         """[R, V] in float32."""
@@ -89,59 +93,57 @@ class Model:
         x = self.weights.embed[batch.tokens]  # [N, E]
         cos, sin = self._cos[batch.positions][:, None], self._sin[batch.positions][:, None]  # [N, 1, D]
         for number, layer in enumerate(self.weights.layers):
-            heads = self._heads(rms_norm(x, size, layer.norm, eps), layer, cos, sin)
-            x += linear(self._attention(number, batch, *heads), layer.out, layer.out_bias)
+            qkv = self._heads(rms_norm(x, size, layer.norm, eps), layer, cos, sin)
+            x += linear(self._attention(number, batch, qkv), layer.out, layer.out_bias)
             gate, up = linear(rms_norm(x, size, layer.mlp_norm, eps), layer.gate_up).chunk(2, -1)  # [N, F] each
             x += linear(silu(gate).mul_(up), layer.down)
         return linear(rms_norm(x[batch.wanted], size, self.weights.norm, eps), self.weights.head).float()
 
-    def _heads(self, x: Tensor, layer: Layer, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries [N, H, D] (scaled), keys and values [N, K, D]; queries and keys normed and turned."""
+    def _heads(self, x: Tensor, layer: Layer, cos: Tensor, sin: Tensor) -> Tensor:
+        """Queries (scaled), keys and values, [N, H+2K, D]; queries and keys normed and turned."""
         shape = self.shape
-        qkv = linear(x, layer.qkv, layer.qkv_bias).view(len(x), -1, shape.head_dim)  # [N, H+2K, D]
-        turning = shape.heads + shape.kv_heads
-        qk = rms_norm(qkv[:, :turning], (shape.head_dim,), None, shape.eps).mul_(layer.qk_norm)
+        qkv = linear(x, layer.qkv, layer.qkv_bias).view(x.shape[0], -1, shape.head_dim)
+        turning = qkv[:, : shape.heads + shape.kv_heads]
+        qk = rms_norm(turning, (shape.head_dim,), None, shape.eps).mul_(layer.qk_norm)
         other = qk.roll(shape.head_dim // 2, -1).mul_(sin)  # the halves change places
-        qk.mul_(cos).add_(other)
-        return qk[:, : shape.heads], qk[:, shape.heads :], qkv[:, turning:]
+        torch.add(qk.mul_(cos), other, out=turning)
+        return qkv
 
-    def _attention(self, layer: int, batch: Batch, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def _attention(self, layer: int, batch: Batch, qkv: Tensor) -> Tensor:
         """[N, H·D]; keys and values are written on the way."""
-        out = torch.empty(len(queries), self.shape.heads * self.shape.head_dim, dtype=self.dtype, device=self.device)
+        count, heads, size = qkv.shape[0], self.shape.heads, self.shape.head_dim
+        out = torch.empty(count, heads * size, dtype=self.dtype, device=self.device)
+        queries, new = qkv[:, :heads], qkv[:, heads:]  # [N, H, D], [N, 2K, D]
         for group in batch.groups:
-            part = slice(group.start, group.start + len(group.rows))
-            out[part] = self._attend_group(layer, group, queries[part], keys[part], values[part])
+            part = slice(group.start, group.start + group.rows)
+            self._attend_group(layer, group, queries[part], new[part], out[part])
         for chunk in batch.chunks:
             part = slice(chunk.start, chunk.start + chunk.count)
-            self._attend_chunk(layer, chunk, queries[part], keys[part], values[part], out[part])
+            self._attend_chunk(layer, chunk, queries[part], new[part], out[part])
         return out
 
-    def _attend_group(self, layer: int, group: Group, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        shape, slab, count = self.shape, group.slab, len(group.rows)
-        slab.keys[layer, group.rows, :, group.positions] = keys
-        slab.values[layer, group.rows, :, group.positions] = values
-        q = queries.reshape(count * shape.kv_heads, -1, shape.head_dim)  # [n·K, G, D]
-        k = slab.keys[layer, :count].view(len(q), -1, shape.head_dim)[:, : group.seen].mT  # [n·K, D, seen]
-        v = slab.values[layer, :count].view(len(q), -1, shape.head_dim)[:, : group.seen]  # [n·K, seen, D]
+    def _attend_group(self, layer: int, group: Group, queries: Tensor, new: Tensor, out: Tensor) -> None:
+        rows, size = group.rows * self.shape.kv_heads, self.shape.head_dim
+        group.slab.flat[layer].index_copy_(0, group.written, new.reshape(-1, size))
+        q = queries.reshape(rows, -1, size)  # [n·K, G, D]
+        k = group.slab.keys[layer][:rows, : group.seen].mT  # [n·K, D, seen]
+        v = group.slab.values[layer][:rows, : group.seen]  # [n·K, seen, D]
         scores = torch.bmm(q, k) if group.mask is None else torch.baddbmm(group.mask, q, k)
-        return torch.bmm(torch.softmax(scores, -1), v).view(count, -1)
+        torch.bmm(torch.softmax(scores, -1), v, out=out.view(rows, -1, size))
 
-    def _attend_chunk(
-        self, layer: int, chunk: Chunk, queries: Tensor, keys: Tensor, values: Tensor, out: Tensor
-    ) -> None:
+    def _attend_chunk(self, layer: int, chunk: Chunk, queries: Tensor, new: Tensor, out: Tensor) -> None:
         shape, sequence, count = self.shape, chunk.sequence, chunk.count
         past, end = sequence.cached, sequence.cached + count
-        all_keys = sequence.slab.keys[layer, sequence.row]  # [K, C, D]
-        all_values = sequence.slab.values[layer, sequence.row]  # [K, C, D]
-        all_keys[:, past:end] = keys.transpose(0, 1)
-        all_values[:, past:end] = values.transpose(0, 1)
+        kv = sequence.slab.kv[layer, :, sequence.row]  # [2, K, C, D]
+        kv[:, :, past:end] = new.view(count, 2, shape.kv_heads, -1).permute(1, 2, 0, 3)
+        keys, values = kv[0], kv[1]
         folded = queries.view(count, shape.kv_heads, -1, shape.head_dim).permute(1, 2, 0, 3)  # [K, G, count, D]
         unfolded = out.view(count, shape.kv_heads, -1, shape.head_dim).permute(1, 2, 0, 3)
         for first in range(0, count, _QUERIES):
             last = min(first + _QUERIES, count)
             size, seen = last - first, past + last
             q = folded[:, :, first:last].reshape(shape.kv_heads, -1, shape.head_dim)  # [K, G·size, D]
-            scores = torch.bmm(q, all_keys[:, :seen].mT)  # [K, G·size, seen]
+            scores = torch.bmm(q, keys[:, :seen].mT)  # [K, G·size, seen]
             scores.view(shape.kv_heads, -1, size, seen)[..., past + first :] += self._future[:size, :size]
-            heads = torch.bmm(torch.softmax(scores, -1), all_values[:, :seen])
+            heads = torch.bmm(torch.softmax(scores, -1), values[:, :seen])
             unfolded[:, :, first:last] = heads.view(shape.kv_heads, -1, size, shape.head_dim)
