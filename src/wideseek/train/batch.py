@@ -39,6 +39,12 @@ class PolicySample:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def tokens_by_turn(self) -> int:
+        """Tokens that it would take to train each turn as a sequence of its own, with all that stands before it."""
+        lasts = np.append(np.diff(self.places) > 1, True)
+        return int((self.places[lasts] + 1).sum())
+
 
 def policy_samples(
     rollouts: Sequence[Rollout], advantages: Sequence[float | None], *, idle: bool = False

@@ -47,6 +47,12 @@ class Forest:
     def __len__(self) -> int:
         return self.ids.shape[1]
 
+    def to(self, device: torch.device) -> Forest:
+        tensors = (self.ids, self.positions, self.places, self.of, self.labels)
+        ids, positions, places, of, labels = (tensor.to(device) for tensor in tensors)
+        targets = Targets(*(t.to(device) for t in (self.targets.logprobs, self.targets.weights, self.targets.scales)))
+        return Forest(ids, positions, self.nodes, self.paths, places, of, labels, targets)
+
 
 def forest(samples: Sequence[PolicySample], *, share: bool = True, dtype: torch.dtype = torch.float32) -> Forest:
     """The samples in one row; without `share` one after the other, whole."""
