@@ -1,12 +1,12 @@
 """Build the bundled nano models from nothing but this repository: `make nano`.
 
-    start      tokenizer and first weights                        runs/nano/start
-    rollouts   demonstrations of the expert (`demos`)             runs/nano/rollouts
-    sft        configs/nano-sft.toml, then configs/nano-base.toml runs/nano/sft, runs/nano/base
-    evaluate   the pocket world's test split (`figures`)          runs/nano/figures.json
-    install    what ships, with its card                          src/wideseek/assets/nano, nano-base
+    start      tokenizer and first weights, runs/nano/start
+    rollouts   demonstrations of the expert (`demos`), runs/nano/rollouts
+    train      configs/nano-sft.toml, nano-sft-cooldown.toml, nano-base.toml, runs/nano/sft, cooldown, base
+    evaluate   on the pocket world (`figures`), runs/nano/figures.json
+    install    what ships, with its cards (`card`), src/wideseek/assets/nano, nano-base
 
-A killed build goes on where it stopped when it is called again. `--until sft` stops after that step.
+A killed build goes on where it stopped when it is called again. `--until train` stops after that step.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ VOCABULARY = 1536
 CONTEXT = 2048
 WORLDS, LISTS = 5, 600
 SEED = 0
-STEPS = ("start", "rollouts", "sft", "evaluate", "install")
+CONFIGS = {"sft": "nano-sft.toml", "cooldown": "nano-sft-cooldown.toml", "base": "nano-base.toml"}
+STEPS = ("start", "rollouts", "train", "evaluate", "install")
 
 
 def nano_roles() -> dict[str, Role]:
@@ -77,11 +78,11 @@ def main() -> None:
     build_start(home / "start", real)
     if "rollouts" in done:
         write_demos(home / "rollouts", real, nano_roles(), worlds=WORLDS, lists=LISTS, seed=SEED)
-    if "sft" in done:
-        train("nano-sft.toml", home / "sft")
-        train("nano-base.toml", home / "base")
+    if "train" in done:
+        for name in ("sft", "cooldown", "base"):
+            train(CONFIGS[name], home / name)
     if "evaluate" in done:
-        write_figures(home / "figures.json", home / "sft" / "model", home / "base" / "model")
+        write_figures(home / "figures.json", home / "cooldown" / "model", home / "base" / "model")
     if "install" in done:
         install(home)
 

@@ -1,7 +1,52 @@
-"""Model cards, and what of a build ships."""
+"""What of a build ships: weights, tokenizer, how to serve them, and a card that says what they are.
 
+Both are trained in fp32; nano is stored so, nano-base in fp16, to keep the package small.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
 from pathlib import Path
+from string import Template
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from wideseek.assets import bundled_model
+from wideseek.policy.sheet import ModelSheet
+
+SHIPPED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+CARDS = Path(__file__).parent
+WORLD = "the bundled pocket world"
 
 
 def install(home: Path) -> None:
-    raise SystemExit("not yet")
+    """Copy what ships of the build in `home` into the package."""
+    figures = json.loads((home / "figures.json").read_text(encoding="utf-8"))
+    for name, folder in (("nano", home / "cooldown" / "model"), ("nano-base", home / "base" / "model")):
+        place = bundled_model(name)
+        place.mkdir(parents=True, exist_ok=True)
+        for file in SHIPPED:
+            shutil.copyfile(folder / file, place / file)
+        weights = load_file(folder / "model.safetensors")
+        if name == "nano-base":
+            weights = {key: weight.half() for key, weight in weights.items()}
+        save_file(weights, place / "model.safetensors", metadata={"format": "pt"})
+        about = f"{name}, a demonstration model of 1.6 M parameters"
+        ModelSheet(prompts="nano", temperature=0.0, max_tokens=512, about=about, world=WORLD).write(place)
+        card = Template((CARDS / f"card-{name}.md").read_text(encoding="utf-8"))
+        (place / "README.md").write_text(card.substitute(_values(figures)), encoding="utf-8")
+
+
+def _values(figures: dict[str, Any]) -> dict[str, str]:
+    """The figures by the names that the cards call them: `$test_item_f1`, `$stage_list`."""
+    values = {"right_cells_supported": f"{figures['right_cells_supported']:.3f}"}
+    values |= {f"stage_{stage}": f"{share:.3f}" for stage, share in figures["stages"].items()}
+    for run in ("test", "test_deep", "test_single", "base_dev", "base_dev_sampled"):
+        for metric in ("item_f1", "row_f1", "success"):
+            found = figures[run].get(metric)
+            if found is not None:
+                values[f"{run}_{metric}"] = f"{found['avg']:.3f}"
+    values |= {f"width_{width}": f"{value:.3f}" for width, value in figures["widths"].items()}
+    return values

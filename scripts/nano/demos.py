@@ -5,6 +5,7 @@
     a share of both, done by one agent alone     rollouts/single.jsonl.gz
     a share of both, by leads of less width      rollouts/narrow.jsonl.gz
     questions that name the table's columns      rollouts/contract.jsonl.gz
+    tests and extremes, of spliced worlds        rollouts/tests.jsonl.gz
     both once more, by a teacher with bad habits  rollouts/weak-*.jsonl.gz
     dev tasks, which are only measured on        rollouts/held-out.jsonl.gz
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -65,10 +66,11 @@ async def spliced_demos(
     policy: Policy,
     roles: dict[str, Role],
     workflow: Workflow = "team",
+    choose: Callable[[Sequence[WorldList]], list[Task]] | None = None,
 ) -> list[Rollout]:
-    """Rollouts on the tasks of a spliced world of so many lists."""
+    """Rollouts on the tasks of a spliced world of so many lists, all of them or those that `choose` gives."""
     made = spliced_lists(real, lists, seed)
-    tasks = tasks_of(made, seed)
+    tasks = choose(made) if choose else tasks_of(made, seed)
     with tempfile.TemporaryDirectory() as folder:
         Corpus.build(pages_of(made), Path(folder))
         source = Cached(Corpus.open(Path(folder)))
@@ -94,6 +96,22 @@ async def narrow_demos(
         rollouts += await demonstrate(tasks[at :: 2 * len(NARROW)], source, policy, narrow)
         rollouts += await spliced_demos(real, lists, seed + width, policy, narrow)
     return rollouts
+
+
+async def test_demos(
+    real: Sequence[WorldList], lists: int, seed: int, policy: Policy, roles: dict[str, Role]
+) -> list[Rollout]:
+    """Rollouts in which numbers have to be compared: what a small model learns last, and real lists ask little of."""
+
+    def choose(made: Sequence[WorldList]) -> list[Task]:
+        return [task for asking in range(4) for task in tasks_of(made, asking) if _compares(task)]
+
+    return await spliced_demos(real, lists, seed, policy, roles, choose=choose)
+
+
+def _compares(task: Task) -> bool:
+    test = task.meta.get("filter")
+    return bool(task.meta.get("extreme") or (test and test["op"] != "is"))
 
 
 def contract_tasks(tasks: Sequence[Task], profile: Profile) -> list[Task]:
@@ -138,6 +156,8 @@ def write_demos(
             if missing("contract"):
                 asked = contract_tasks(train, Profile.load("nano"))
                 keep("contract", await demonstrate(asked, pocket, policy, roles))
+            if missing("tests"):
+                keep("tests", await test_demos(real, lists, seed + 4000, policy, roles))
             if missing("weak-real"):
                 keep("weak-real", await demonstrate(train, pocket, weak, roles))
         finally:

@@ -5,6 +5,7 @@ Everything is greedy unless it says sampled, at width 10 unless it says otherwis
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -18,37 +19,46 @@ from wideseek.evidence import trace
 from wideseek.records import Rollout
 from wideseek.table import Table
 
-LIMITS = ("--context-limit", "2048", "--turn-limit", "20")
+TURNS, CONTEXT = "20", "2048"  # of every agent, in the team and alone
 WIDTHS = "1,2,3,5,10"
+SAMPLED = ("--set", "sampling.temperature=1.0")
 
 
 def write_figures(out: Path, nano: Path, base: Path) -> None:
     """Evaluate both models and write the figures into `out`. What was evaluated before is not done again."""
     runs = out.parent
-    team = evaluated(runs / "test-team", nano, "test")
-    alone = evaluated(runs / "test-single", nano, "test", "--workflow", "single")
-    start = evaluated(runs / "dev-base", base, "dev", "--kind", "wide")
-    sampled = evaluated(runs / "dev-base-sampled", base, "dev", "--kind", "wide", "--set", "sampling.temperature=1.0")
-    wideseek("study", "width", "--values", WIDTHS, *LIMITS, "--model", f"local/{nano}", "--out", str(runs / "width"))
-    rollouts = [r for r in load_run(runs / "test-team").rollouts() if r.task.kind == "wide"]
-    figures = {
-        "test": team,
-        "test_single": alone,
-        "base_dev": start,
-        "base_dev_sampled": sampled,
-        "right_cells_supported": right_cells_supported(rollouts),
-        "stages": stages(rollouts),
+    alone = ("--workflow", "single", "--set", f"single.max_turns={TURNS}", "--set", f"single.context_tokens={CONTEXT}")
+    figures: dict[str, Any] = {
+        "test": evaluated(runs / "test-wide", nano, "test", "wide"),
+        "test_deep": evaluated(runs / "test-deep", nano, "test", "deep"),
+        "test_single": evaluated(runs / "test-single", nano, "test", "wide", *alone),
+        "base_dev": evaluated(runs / "base-dev", base, "dev", "wide"),
+        "base_dev_sampled": evaluated(runs / "base-dev-sampled", base, "dev", "wide", *SAMPLED),
     }
+    rollouts = list(load_run(runs / "test-wide").rollouts())
+    figures["right_cells_supported"] = right_cells_supported(rollouts)
+    figures["stages"] = stages(rollouts)
+    figures["widths"] = widths(runs / "width", nano)
     out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=1))
 
 
-def evaluated(run: Path, model: Path, split: str, *options: str) -> dict[str, Any]:
+def evaluated(run: Path, model: Path, split: str, kind: str, *options: str) -> dict[str, Any]:
     """The summary of an evaluation, made now or before."""
-    wideseek("eval", "pocket", "--split", split, "--model", f"local/{model}", "--out", str(run), *options)
+    wideseek(
+        *("eval", "pocket", "--split", split, "--kind", kind, "--model", f"local/{model}", "--out", str(run)), *options
+    )
     summary: dict[str, Any] = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-    kept = ("tasks", "item_f1", "row_f1", "success", "deep", "supported", "official")
-    return {name: summary[name] for name in kept if name in summary}
+    kept = ("tasks", "item_f1", "row_f1", "success", "em", "supported", "official")
+    return {name: summary[name] for name in kept if summary.get(name) is not None}
+
+
+def widths(out: Path, model: Path) -> dict[str, float]:
+    """Item F1 by width, every agent with the same limits."""
+    limits = ("--turn-limit", TURNS, "--context-limit", CONTEXT)
+    wideseek("study", "width", "--values", WIDTHS, *limits, "--model", f"local/{model}", "--out", str(out))
+    with (out / "study.csv").open(encoding="utf-8", newline="") as file:
+        return {row["value"]: float(row["item_f1"]) for row in csv.DictReader(file)}
 
 
 def wideseek(*arguments: str) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 
 from wideseek.answer import boxed, final_table, findings_table
-from wideseek.assembly import open_team, settled, sheet_of
+from wideseek.assembly import default_model, open_team, settled, sheet_of
 from wideseek.budget import Budget, Limits
 from wideseek.config import Config
 from wideseek.contract import Contract
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Status = Literal["complete", "partial", "failed", "interrupted"]
+NO_MODEL = (
+    "No language model is installed: pip install 'wideseek[local]' for the bundled one, or choose one with --model."
+)
 EXIT_CODES: dict[Status, int] = {"complete": 0, "failed": 1, "partial": 3, "interrupted": 130}
 
 
@@ -274,6 +277,8 @@ async def answer(
             raise PolicyUnavailable(rollout.error)
         result = _result(request, rollout, budget, schema)
         _doubt(result, config.model)
+        if config.model == default_model() == "expert":
+            result.notes.append(NO_MODEL)
         result.seconds, result.label, result.run_dir = time.monotonic() - started, label, folder
         result.replayed = journal.recalled
         if folder:

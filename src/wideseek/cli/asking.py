@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 @click.command(short_help="Answer a broad question with one table, every cell traced to a page.")
 @click.argument("question", required=False)
 @click.option(
-    "--model", "-m", help="openai/NAME, ollama/NAME, [tokens+]http://HOST:PORT/v1#NAME; expert: scripted, no model."
+    "--model",
+    "-m",
+    help="openai/NAME, ollama/NAME, [tokens+]http://HOST:PORT/v1#NAME, local/FOLDER; expert: scripted, no model.  "
+    "[default: nano, the bundled model]",
 )
 @click.option("--sub-model", help="A different model for the subagents.")
 @click.option("--width", type=click.IntRange(1), help="Subagents that may run in one round.  [default: 10]")
 @click.option("--workflow", type=click.Choice(["team", "single"]), help="A lead with subagents, or one agent.")
 @click.option("--corpus", type=FOLDER, help="An index made by `wideseek index`.  [default: the bundled pocket world]")
-@click.option("--prompts", help="Prompt profile: default, wideseek-r1, nano, or a folder of your own.")
+@click.option("--prompts", help="Prompt profile: default, wideseek-r1, nano, or a folder.  [default: the model's own]")
 @click.option("--columns", help='Columns that the table must have: "Name,Year,Country".')
 @click.option("--key", help="The columns that tell rows apart.  [default: the first]")
 @click.option("--out", "-o", type=FOLDER, help="Also write the table here: .md, .csv, .json, .xlsx or .html.")

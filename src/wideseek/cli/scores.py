@@ -75,7 +75,7 @@ def score(responses: Path, tasks: Path | None, mode: Any, judge: str, today: dat
 
 @click.command("eval", short_help="Evaluate a model on a benchmark.")
 @click.argument("bench")
-@click.option("--model", "-m", help="openai/NAME, http://HOST:PORT/v1#NAME, or expert.")
+@click.option("--model", "-m", help="openai/NAME, http://HOST:PORT/v1#NAME, local/FOLDER, expert.  [default: nano]")
 @click.option("--sub-model", help="A different model for the subagents.")
 @click.option("--split", help="train, dev or test.")
 @click.option("--kind", type=click.Choice(["wide", "deep"]), help="Tables, or short answers.  [default: both]")
@@ -85,7 +85,7 @@ def score(responses: Path, tasks: Path | None, mode: Any, judge: str, today: dat
 @click.option("--width", type=click.IntRange(1), help="Subagents that may run in one round.  [default: 10]")
 @click.option("--temperature", type=click.FloatRange(0), help="Sampling temperature.  [default: the server's]")
 @click.option("--corpus", type=FOLDER, help="An index made by `wideseek index`.  [default: the bundled pocket world]")
-@click.option("--prompts", help="Prompt profile: default, wideseek-r1, nano, or a folder of your own.")
+@click.option("--prompts", help="Prompt profile: default, wideseek-r1, nano, or a folder.  [default: the model's own]")
 @click.option("--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Attempts at one time.")
 @click.option("--max-tokens", type=click.IntRange(1), help="End the whole run after so many tokens,")
 @click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="... US dollars (prices are configured),")

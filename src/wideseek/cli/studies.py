@@ -45,7 +45,7 @@ def report(folder: Path) -> None:
 @click.option("--split", default="test", show_default=True)
 @click.option("--limit", "-n", type=click.IntRange(1), help="At most so many tasks.")
 @click.option("--trials", type=click.IntRange(1), default=1, show_default=True, help="Attempts at each task.")
-@click.option("--model", "-m", help="openai/NAME, http://HOST:PORT/v1#NAME, or expert.")
+@click.option("--model", "-m", help="openai/NAME, http://HOST:PORT/v1#NAME, local/FOLDER, expert.  [default: nano]")
 @click.option("--sub-model", help="A different model for the subagents.")
 @click.option("--data", type=FOLDER, envvar="WIDESEEK_BENCHES", help="Folder of benchmark data.")
 @click.option("--out", "-o", type=FOLDER, required=True, help="Folder of the study; both kinds may share one.")

@@ -153,6 +153,7 @@ class _Subtask(msgspec.Struct, frozen=True):
 
 
 _SIGNS: dict[Op, str] = {"is": "=", "above": ">", "below": "<"}
+_YES_NO = {True: "yes", False: "no"}
 _OPERATORS: dict[str, Op] = {sign: op for op, sign in _SIGNS.items()}
 
 
@@ -436,7 +437,9 @@ def _report(subtask: _Subtask, url: str, text: str, manner: Manner) -> Completio
     if subtask.test:
         tested = _value(facts, subtask.test.column)
         passes = subtask.test.holds(tested)
-        notes.append(f"{subtask.test.column}: {tested}: {'yes' if passes else 'no'}")
+        notes.append(
+            f"{subtask.test.column}: {tested} {_SIGNS[subtask.test.op]} {subtask.test.value}: {_YES_NO[passes]}"
+        )
         report = report if passes else f"#{subtask.number} no"
     thought = "\n".join(notes) if manner.thinks else ""
     return Completion(text=report, reasoning=thought, model="expert", usage=Usage(calls=1))

@@ -40,12 +40,14 @@ def read(model: str | Path) -> tuple[Any, dict[str, Tensor]]:
         )
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         loaded: Any = transformers.Qwen3ForCausalLM.from_pretrained(str(model), output_loading_info=True)
     except Exception as error:  # whatever a broken file raises: OSError, SafetensorError, RuntimeError, ...
         raise BadInput(f"{model}: its weights cannot be loaded: {_line(error)}") from error
     finally:
         transformers.logging.set_verbosity(verbosity)
+        transformers.logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     found, info = loaded
     missing = sorted(info["missing_keys"])
     if missing:
