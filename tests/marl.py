@@ -36,8 +36,18 @@ def config(**values: Any) -> MarlConfig:
 
 
 def sample(
-    ids: Iterable[int], places: Iterable[int], old: Iterable[float], weight: float, scale: float = 0.1, role: str = "sub"
+    ids: Iterable[int],
+    places: Iterable[int],
+    old: Iterable[float],
+    weight: float,
+    scale: float = 0.1,
+    role: str = "sub",
 ) -> PolicySample:
     return PolicySample(
-        np.array(list(ids), np.int32), np.array(list(places), np.int32), np.array(list(old), np.float32), weight, scale, role
+        np.array(list(ids), np.int32),
+        np.array(list(places), np.int32),
+        np.array(list(old), np.float32),
+        weight,
+        scale,
+        role,
     )

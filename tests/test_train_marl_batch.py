@@ -26,7 +26,9 @@ def group(rng: np.random.Generator, rollouts: int = 4) -> list[PolicySample]:
         places = [*range(40, 44), *range(len(ids) - 3, len(ids))]
         made.append(drawn(rng, ids, places))
     made.append(drawn(rng, made[1].ids.tolist(), made[1].places.tolist()))  # the same tokens, another advantage
-    made.append(drawn(rng, [*made[1].ids.tolist(), *rng.integers(0, 50, 34)], [len(made[1]) + 1]))  # goes on where 1 ends
+    made.append(
+        drawn(rng, [*made[1].ids.tolist(), *rng.integers(0, 50, 34)], [len(made[1]) + 1])
+    )  # goes on where 1 ends
     made.append(drawn(rng, rng.integers(0, 50, 12).tolist(), [1, 11]))
     return made
 
@@ -36,7 +38,9 @@ def drawn(rng: np.random.Generator, ids: list[int], places: list[int]) -> Policy
     return sample(ids, places, old, float(rng.normal(0, 0.2)), scale=0.03)
 
 
-def gradients(samples: list[PolicySample], model: Any = None, **settings: Any) -> tuple[dict[str, torch.Tensor], PolicyUpdate]:
+def gradients(
+    samples: list[PolicySample], model: Any = None, **settings: Any
+) -> tuple[dict[str, torch.Tensor], PolicyUpdate]:
     learner = PolicyLearner(model or tiny_model(), config(**settings))
     update = PolicyUpdate()
     learner.accumulate(samples, update)

@@ -1,12 +1,12 @@
 """Advantages: how much better a rollout did than the others of its group. The same for all its agents and tokens.
 
-    grpo            Â_i = (R_i - mean R) / (std R + 1e-6), std with G - 1     arXiv 2402.03300, eq. 4; the paper's choice
-    no_std          Â_i = R_i - mean R                                        arXiv 2503.20783 (Dr. GRPO)
-    leave_one_out   Â_i = R_i - mean of the others                            arXiv 2402.14740 (RLOO)
+    grpo            Â_i = (R_i - mean R) / (std R + 1e-6), std by G - 1     arXiv 2402.03300, eq. 4; the paper's
+    no_std          Â_i = R_i - mean R                                      arXiv 2503.20783 (Dr. GRPO)
+    leave_one_out   Â_i = R_i - mean of the others                          arXiv 2402.14740 (RLOO)
 
 Rollouts without a reward (the judge or the infrastructure failed them) are no part of their group: they have no
-advantage and do not move the others'. A group whose rewards are equal, or of which one rollout is left, teaches nothing:
-its advantages are exactly 0.
+advantage and do not move the others'. A group whose rewards are equal, or of which one rollout is left, teaches
+nothing: its advantages are exactly 0.
 """
 
 from __future__ import annotations

@@ -56,9 +56,7 @@ def packed_attention(
 
 def _along(segments: Sequence[Tensor], paths: Sequence[Sequence[int]]) -> tuple[Tensor, ...]:
     """What each segment sees: the segments of its path, one after the other."""
-    return tuple(
-        torch.cat([segments[at] for at in path], 2) if len(path) > 1 else segments[path[0]] for path in paths
-    )
+    return tuple(torch.cat([segments[at] for at in path], 2) if len(path) > 1 else segments[path[0]] for path in paths)
 
 
 def _segment(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: float, window: int | None) -> Tensor:

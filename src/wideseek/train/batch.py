@@ -2,10 +2,10 @@
 
     weight of every trained token of agent a of rollout i  =  Â_i / (rollouts · agents_i · tokens_ia)
 
-`rollouts` counts all scored rollouts of the step, those of groups that teach nothing included; `agents_i` the agents of
-rollout i in which anything is trained, `tokens_ia` the trained tokens of agent a. So neither ranks nor micro-batches nor
-skipped groups change the size of a step. It equals the three loss scales of the paper's released code (group, agent and
-turn level in `rlinf/algorithms/loss_scales.py`), multiplied out.
+`rollouts` counts all scored rollouts of the step, those of groups that teach nothing included; `agents_i` the agents
+of rollout i in which anything is trained, `tokens_ia` the trained tokens of agent a. So neither ranks nor micro-batches
+nor skipped groups change the size of a step. It equals the three loss scales of the paper's released code (group,
+agent and turn level in `rlinf/algorithms/loss_scales.py`), multiplied out.
 
 A trajectory is one sequence already: its turns are deltas and concatenate. Unscored rollouts are no part of a batch.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,8 +82,8 @@ def _sequence(run: Trajectory) -> tuple[NDArray[np.int32], NDArray[np.int32], ND
         said = turn.completion
         if said.prompt_ids is None or said.completion_ids is None or said.logprobs is None:
             raise BadInput(
-                f"agent {run.path}: {said.model or 'its policy'} gave no token ids and log-probabilities, so it cannot be "
-                "trained: use a model that runs here (local/FOLDER) or a token server, or leave its role out of `roles`"
+                f"agent {run.path}: {said.model or 'its policy'} gave no token ids and log-probabilities, so it cannot "
+                "be trained: use a model that runs here (local/FOLDER) or a token server, or leave its role out"
             )
         ids += said.prompt_ids
         if turn.trainable:
@@ -92,3 +93,17 @@ def _sequence(run: Trajectory) -> tuple[NDArray[np.int32], NDArray[np.int32], ND
     if not places:
         return None
     return np.array(ids, np.int32), np.array(places, np.int32), np.array(logprobs, np.float32)
+
+
+def save_policy_samples(path: Path, samples: Sequence[PolicySample]) -> None:
+    """Write samples as one `.npz` file, for inspection: rows of all samples one after the other, and their lengths."""
+    with path.open("wb") as out:
+        np.savez(
+            out,
+            ids=np.concatenate([sample.ids for sample in samples]),
+            places=np.concatenate([sample.places for sample in samples]),
+            logprobs=np.concatenate([sample.logprobs for sample in samples]),
+            lengths=np.array([[len(sample.ids), len(sample.places)] for sample in samples], np.int32),
+            weights=np.array([sample.weight for sample in samples]),
+            roles=np.array([sample.role for sample in samples], np.str_),
+        )

@@ -2,15 +2,15 @@
 
     J = E[ 1/G Σ_i 1/N_i Σ_a 1/(Σ_t |o_iat|) Σ_t Σ_j  min( r Â_i, clip(r, 1 - ε_low, 1 + ε_high) Â_i ) ]
                                                                         arXiv 2602.04634, the multi-agent objective
-    w    = Â_i / (rollouts · agents_i · tokens_ia)                      everything before the sum, once per token (`batch`)
+    w    = Â_i / (rollouts · agents_i · tokens_ia)                      all before the sum, once per token (`batch`)
     r    = π_θ / μ                                                      μ: the sampler's probability, at its temperature
     loss = Σ  -min( r w, clip(r, 1 - ε_low, 1 + ε_high) w )             a plain sum: it can be split in any way
     and for w < 0 at most  -c w                                         the dual clip, arXiv 1912.09729
     plus  β s (π_ref / π_θ - log(π_ref / π_θ) - 1)                      k3 estimate of KL(π_θ, π_ref), s = |w / Â_i|
 
 With `ratio_cap` a ratio above it counts as the cap: its gradient shrinks with it and does not vanish, as it does where
-clipped (truncated importance sampling). Because r is relative to what sampled the token, and not to an average of several
-weights, a step of staleness is corrected for token by token.
+clipped (truncated importance sampling). Because r is relative to what sampled the token, and not to an average of
+several weights, a step of staleness is corrected for token by token.
 """
 
 from __future__ import annotations

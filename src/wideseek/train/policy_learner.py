@@ -3,8 +3,8 @@
     samples  ->  passes of about `tokens_per_pass` tokens  ->  Forest (`prefix_tree`)  ->  logits at its places
              ->  log-probabilities at the sampling temperature  ->  surrogate (`loss`), backward  ->  clip  ->  update
 
-The loss is a plain sum over weighted tokens, so how a step is split changes nothing but rounding. All weights are trained,
-or low-rank adapters of any causal language model (`lora.rank`); `weights()` are always those of a plain checkpoint.
+The loss is a plain sum over weighted tokens, so how a step is split changes nothing but rounding. All weights are
+trained, or low-rank adapters of any causal language model (`lora.rank`); `weights()` are those of a plain checkpoint.
 """
 
 from __future__ import annotations

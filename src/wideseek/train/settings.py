@@ -147,6 +147,7 @@ class MarlConfig(Section):
     )
     reward: RewardSection = RewardSection()
     score: Literal["strict", "rlinf"] = Field("strict", description="scorer of tables")
+    judge: str = Field("exact", description="who judges what is equal: exact (no model), or a model's name")
     credit: Literal["official", "all"] = "official"
     advantage: Literal["grpo", "no_std", "leave_one_out"] = "grpo"
     loss: LossConfig = LossConfig()
@@ -171,6 +172,8 @@ class MarlConfig(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if (self.team.sampling.top_p or 1.0) != 1.0 or self.team.sampling.temperature == 0:
+            raise ValueError("team.sampling: what is learnt from is sampled at a temperature above 0 with top_p = 1")
         possible = {"lead", "sub"} if self.team.workflow == "team" else {"single"}
         if foreign := sorted(set(self.trained) - possible):
             raise ValueError(f"roles: {foreign[0]} does not work in the workflow {self.team.workflow!r}")
