@@ -2,7 +2,7 @@
 
     start      tokenizer and first weights, runs/nano/start
     rollouts   demonstrations of the expert (`demos`), runs/nano/rollouts
-    train      configs/nano-sft.toml, nano-sft-cooldown.toml, nano-base.toml, runs/nano/sft, cooldown, base
+    train      configs/nano-sft.toml, then configs/nano-base.toml, runs/nano/sft, runs/nano/base
     evaluate   on the pocket world (`figures`), runs/nano/figures.json
     install    what ships, with its cards (`card`), src/wideseek/assets/nano, nano-base
 
@@ -31,11 +31,10 @@ from wideseek.synth.spliced import known_lists, spliced_lists
 from wideseek.synth.world import WorldList, pages_of
 
 ROOT = Path(__file__).resolve().parents[2]
-VOCABULARY = 1536
+VOCABULARY = 3584
 CONTEXT = 2048
 WORLDS, LISTS = 5, 600
 SEED = 0
-CONFIGS = {"sft": "nano-sft.toml", "cooldown": "nano-sft-cooldown.toml", "base": "nano-base.toml"}
 STEPS = ("start", "rollouts", "train", "evaluate", "install")
 
 
@@ -79,10 +78,10 @@ def main() -> None:
     if "rollouts" in done:
         write_demos(home / "rollouts", real, nano_roles(), worlds=WORLDS, lists=LISTS, seed=SEED)
     if "train" in done:
-        for name in ("sft", "cooldown", "base"):
-            train(CONFIGS[name], home / name)
+        train("nano-sft.toml", home / "sft")
+        train("nano-base.toml", home / "base")
     if "evaluate" in done:
-        write_figures(home / "figures.json", home / "cooldown" / "model", home / "base" / "model")
+        write_figures(home / "figures.json", home / "sft" / "model", home / "base" / "model")
     if "install" in done:
         install(home)
 

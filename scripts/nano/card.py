@@ -24,7 +24,7 @@ WORLD = "the bundled pocket world"
 def install(home: Path) -> None:
     """Copy what ships of the build in `home` into the package."""
     figures = json.loads((home / "figures.json").read_text(encoding="utf-8"))
-    for name, folder in (("nano", home / "cooldown" / "model"), ("nano-base", home / "base" / "model")):
+    for name, folder in (("nano", home / "sft" / "model"), ("nano-base", home / "base" / "model")):
         place = bundled_model(name)
         place.mkdir(parents=True, exist_ok=True)
         for file in SHIPPED:

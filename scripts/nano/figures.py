@@ -20,7 +20,7 @@ from wideseek.records import Rollout
 from wideseek.table import Table
 
 TURNS, CONTEXT = "20", "2048"  # of every agent, in the team and alone
-WIDTHS = "1,2,3,5,10"
+WIDTHS, WIDTH_TASKS = "1,2,3,5,10", "100"
 SAMPLED = ("--set", "sampling.temperature=1.0")
 
 
@@ -54,8 +54,8 @@ def evaluated(run: Path, model: Path, split: str, kind: str, *options: str) -> d
 
 
 def widths(out: Path, model: Path) -> dict[str, float]:
-    """Item F1 by width, every agent with the same limits."""
-    limits = ("--turn-limit", TURNS, "--context-limit", CONTEXT)
+    """Item F1 by width on the first `WIDTH_TASKS` tables of test, every agent with the same limits."""
+    limits = ("--turn-limit", TURNS, "--context-limit", CONTEXT, "-n", WIDTH_TASKS)
     wideseek("study", "width", "--values", WIDTHS, *limits, "--model", f"local/{model}", "--out", str(out))
     with (out / "study.csv").open(encoding="utf-8", newline="") as file:
         return {row["value"]: float(row["item_f1"]) for row in csv.DictReader(file)}

@@ -20,12 +20,14 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast
 
 from wideseek.roles import LEAD, SINGLE, SUB, Profile
+from wideseek.synth.spliced import SCRIPTS, letters_of
 
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 START, END, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 HOST = "https://pocket.example/"
 MARK = "\u2038"
 NUMBERS = range(1, 13)
+OFTEN = 400  # more than all but the commonest syllables
 
 CALLS = (
     '<tool_call>\n{"name": "call_subagent", "arguments": {"subtasks": ["',
@@ -77,7 +79,10 @@ def build_tokenizer(texts: Iterable[str], size: int, profile: Profile) -> PreTra
 def _bpe(texts: Iterable[str], size: int) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=True), pre_tokenizers.Digits(individual_digits=True)]
+        [  # not `Digits`: it would part letters, too, some of whose bytes are written as fractions
+            pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=True),
+            pre_tokenizers.Split(Regex("[0-9]"), "isolated"),
+        ]
     )
     tokenizer.decoder = decoders.Sequence(
         [
@@ -120,7 +125,12 @@ def _openings(profile: Profile) -> Iterable[str]:
 
 
 def training_texts(texts: Sequence[str]) -> Iterable[str]:
-    """Texts as the pre-tokenizer sees them between added tokens: parted at line ends, pipes and addresses."""
+    """Texts as the pre-tokenizer sees them between added tokens: parted at line ends, pipes and addresses.
+
+    The letters of every script that names are made up in come so often that each becomes one token.
+    """
+    for letter in (letter for script in SCRIPTS for letter in letters_of(script)):
+        yield from [f"1{letter}1"] * OFTEN
     for text in texts:
         for line in text.split("\n"):
             yield from (part.strip() for piece in line.split(HOST) for part in piece.split("|"))

@@ -24,7 +24,7 @@ FAINT = 0.02
 
 
 def nano_config(vocab_size: int, context_tokens: int, pad: int, eos: int) -> Qwen3Config:
-    """The shape of the nano model: 1.6 M parameters with 1,536 tokens."""
+    """The shape of the nano model: 1.4 M parameters and 160 for each token."""
     return Qwen3Config(
         vocab_size=vocab_size,
         hidden_size=160,

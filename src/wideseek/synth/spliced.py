@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
@@ -25,9 +26,42 @@ _FACT = re.compile(r"^([^:\n]+): (.+)$", re.MULTILINE)
 _HEAD = re.compile(r"^(.+?) (of|in|at|from) (.+)$")
 
 SHORTEST, LONGEST = 3, 12  # members of a list, as in the pocket world
+FOREIGN = 0.15  # share of lists whose names are written in a script of their own
 NEAR_DUPLICATES = 0.15  # share of names made from another name of the same list: the hard copies
 REPEATING = 0.3  # share of columns with few different values
 LONGEST_NAME, LONGEST_VALUE = 36, 32
+
+
+SCRIPTS = {
+    "greek": (0x0370, 0x03FF),
+    "cyrillic": (0x0410, 0x045F),
+    "armenian": (0x0531, 0x0587),
+    "hebrew": (0x05D0, 0x05EA),
+    "arabic": (0x0620, 0x064A),
+    "devanagari": (0x0900, 0x0963),
+    "bengali": (0x0980, 0x09E3),
+    "gurmukhi": (0x0A01, 0x0A75),
+    "gujarati": (0x0A81, 0x0AE3),
+    "tamil": (0x0B82, 0x0BD7),
+    "telugu": (0x0C00, 0x0C63),
+    "kannada": (0x0C80, 0x0CE3),
+    "malayalam": (0x0D00, 0x0D63),
+    "sinhala": (0x0D81, 0x0DDF),
+    "thai": (0x0E01, 0x0E4E),
+    "lao": (0x0E81, 0x0ECD),
+    "myanmar": (0x1000, 0x103E),
+    "georgian": (0x10D0, 0x10FA),
+    "ethiopic": (0x1200, 0x135A),
+    "khmer": (0x1780, 0x17D3),
+    "kana": (0x3041, 0x30FF),
+}
+"""The blocks of Unicode in which names are made up: writing systems with few enough letters to be learnt one by one."""
+
+
+def letters_of(script: str) -> str:
+    """The letters and marks of a script in `SCRIPTS`."""
+    first, last = SCRIPTS[script]
+    return "".join(char for char in map(chr, range(first, last + 1)) if unicodedata.category(char)[0] in "LM")
 
 
 def known_lists(pages: Iterable[Page], tasks: Iterable[Task]) -> list[WorldList]:
@@ -72,8 +106,10 @@ class _Splicer:
         """One list."""
         phrase = self._fresh(self._phrase, is_clean_phrase)
         names: list[str] = []
-        for _ in range(self.rng.randint(SHORTEST, LONGEST)):
-            names.append(self._fresh(partial(self._name, names), is_usable_name))
+        draw = self._foreign_name() if self.rng.random() < FOREIGN else partial(self._name, names)
+        size = self.rng.randint(SHORTEST, LONGEST)
+        while len(names) < size:
+            names.append(self._fresh(draw, is_usable_name))
         columns = self._columns(phrase, len(names))
         return WorldList(
             phrase=phrase,
@@ -132,6 +168,18 @@ class _Splicer:
         if draw < 0.85:
             return " ".join(self._word() for _ in range(rng.randint(1, 3)))[:LONGEST_NAME].strip()
         return " ".join(self._invented() for _ in range(rng.randint(1, 2)))
+
+    def _foreign_name(self) -> Callable[[], str]:
+        """A way to make up names in one script."""
+        letters = letters_of(self.rng.choice(list(SCRIPTS)))
+
+        def name() -> str:
+            words = [
+                "".join(self.rng.choices(letters, k=self.rng.randint(2, 9))) for _ in range(self.rng.randint(1, 2))
+            ]
+            return unicodedata.normalize("NFC", " ".join(words)).strip()
+
+        return name
 
     def _cut(self, start: str, end: str) -> str:
         """The beginning of one text and the end of another."""

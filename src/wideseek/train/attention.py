@@ -37,12 +37,16 @@ def packed_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention inside each of the `segments` (their lengths, in order, sum to T). Returns [1, T, heads, D].
 
-    With `sliding_window`, a token sees so many tokens, itself included.
+    With `sliding_window`, a token sees so many tokens, itself included. Raises `ValueError` for capped scores and sinks.
     """
+    if softcap is not None or s_aux is not None:
+        raise ValueError("its attention caps its scores" if s_aux is None else "its attention has sinks")
     query, key = query.to(value.dtype), key.to(value.dtype)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     sizes = list(segments)
