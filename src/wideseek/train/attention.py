@@ -43,7 +43,7 @@ def packed_attention(
 ) -> tuple[Tensor, None]:
     """Causal attention inside each of the `segments` (their lengths, in order, sum to T). Returns [1, T, heads, D].
 
-    With `sliding_window`, a token sees so many tokens, itself included. Raises `ValueError` for capped scores and sinks.
+    With `sliding_window`, a token sees so many tokens, itself included. Raises `ValueError` for capped scores, sinks.
     """
     if softcap is not None or s_aux is not None:
         raise ValueError("its attention caps its scores" if s_aux is None else "its attention has sinks")

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
 import msgspec
 
 from wideseek.records import Rollout, Score
-from wideseek.roles import Profile
+from wideseek.roles import SINGLE, SUB, Profile
 from wideseek.scoring.judge import Judge
 from wideseek.scoring.reward import Reward, RewardConfig, opened_any, rollout_reward, turn_tokens
 from wideseek.scoring.table import score_response, score_rollout
@@ -40,13 +41,23 @@ class Group:
         return any(self.advantages)
 
 
-async def make_group(question: Question, team: Team, config: MarlConfig, judge: Judge | None = None) -> Group:
+Rewarding = Callable[[Rollout, Score], Reward]
+"""A reward of one's own, from a rollout and its score."""
+
+
+async def make_group(
+    question: Question,
+    team: Team,
+    config: MarlConfig,
+    judge: Judge | None = None,
+    rewarding: Rewarding | None = None,
+) -> Group:
     """Ask `team` the question `config.group` times at its width, and say what is to be learnt from it."""
     team = at_width(team, question.width, question.seed)
     rollouts = await rollout_group(team, question.task, config.group, config.team.workflow)
     scores = [await score_rollout(rollout, mode=config.score, judge=judge) for rollout in rollouts]
-    weights = reward_config(config, team.profile)
-    rewards = [rollout_reward(rollout, score, weights) for rollout, score in zip(rollouts, scores, strict=True)]
+    rewarding = rewarding or partial(rollout_reward, config=reward_config(config, team.profile))
+    rewards = [rewarding(rollout, score) for rollout, score in zip(rollouts, scores, strict=True)]
     for rollout, score in zip(rollouts, scores, strict=True):
         if score.value is not None:
             mark(rollout, config.credit, well_formed=await _well_formed(rollout, score), roles=config.trained)
@@ -64,14 +75,12 @@ def at_width(team: Team, width: int, seed: int) -> Team:
 
 def reward_config(config: MarlConfig, profile: Profile) -> RewardConfig:
     """The weights of the reward, with the name that `profile` gives the tool which opens pages."""
-    role = "sub" if config.team.workflow == "team" else "single"
-    return RewardConfig(**config.reward.model_dump(), access_tool=access_tool(profile, role))
+    return RewardConfig(**config.reward.model_dump(), access_tool=access_tool(profile, config.team.workflow))
 
 
-def access_tool(profile: Profile, role: str) -> str:
-    from wideseek.roles import SINGLE, SUB
-
-    faces = profile.faces(SUB if role == "sub" else SINGLE)
+def access_tool(profile: Profile, workflow: str) -> str:
+    """What the profile calls the tool that opens pages."""
+    faces = profile.faces(SUB if workflow == "team" else SINGLE)
     return next((name for name, face in faces.items() if face.tool == "access"), "access")
 
 

@@ -10,8 +10,9 @@ A training is a folder:
     checkpoints/step-000010/, model/          folders that plain `transformers` loads; state.pt to go on from
     rollouts/step-000010/, evals/             run folders of evaluations: `wideseek report` opens them
 
-`evaluate` and `record` are given by the caller, who knows evaluations. Question n, its width and its seeds follow from
-n alone, so a checkpoint holds weights, optimisers and step, and with `staleness = 0` a resumed training is the same.
+`evaluate` and `record` are given by the caller, who knows evaluations; `rewarding` replaces the reward. Question n, its
+width and its seeds follow from n alone, so a checkpoint holds weights, optimisers and step, and with `staleness = 0` a
+resumed training is the same one.
 """
 
 from __future__ import annotations
@@ -45,7 +46,16 @@ from wideseek.team import Team
 from wideseek.train.batch import PolicySample, policy_samples, save_policy_samples
 from wideseek.train.checkpoint import load_state, make_room, save_checkpoint, write_folder
 from wideseek.train.curve import draw_curve
-from wideseek.train.groups import Group, access_tool, at_width, group_figures, make_group, sampled_tokens, staleness
+from wideseek.train.groups import (
+    Group,
+    Rewarding,
+    access_tool,
+    at_width,
+    group_figures,
+    make_group,
+    sampled_tokens,
+    staleness,
+)
 from wideseek.train.log import Bar, Log, progress_bar
 from wideseek.train.model import load_model, silent
 from wideseek.train.optimizer import lr_share
@@ -73,6 +83,7 @@ def run_marl(
     evaluate: Evaluate | None = None,
     record: Record | None = None,
     judging: Judging = nullcontext,
+    rewarding: Rewarding | None = None,
 ) -> Path:
     """Train, and return the folder of the trained model.
 
@@ -82,7 +93,7 @@ def run_marl(
     checkpoint = last_checkpoint(config.out, resume)
     make_room(config.out)
     with locked(config.out), interruptible() as interrupted:
-        training = Training(config, checkpoint, evaluate, record)
+        training = Training(config, checkpoint, evaluate, record, rewarding)
         with progress_bar("marl", config.steps, training.step, quiet) as bar:
             return asyncio.run(training.run(bar, judging, interrupted))
 
@@ -96,9 +107,10 @@ class Training:
         checkpoint: Path | None = None,
         evaluate: Evaluate | None = None,
         record: Record | None = None,
+        rewarding: Rewarding | None = None,
     ) -> None:
         self.config, self.model = config, model_folder(config.model)
-        self._evaluate, self._record = evaluate, record
+        self._evaluate, self._record, self._rewarding = evaluate, record, rewarding
         self.notes: list[str] = []
         device = chosen_device(config.device)
         if config.threads:
@@ -170,7 +182,7 @@ class Training:
             if self.step == 0:
                 await self._measure(team, bar)
             stream = Stream(
-                lambda number: make_group(self.questions[number], team, self.config, judge),
+                lambda number: make_group(self.questions[number], team, self.config, judge, self._rewarding),
                 self.config.questions,
                 self.step,
                 self.config.steps,
@@ -299,9 +311,8 @@ class Training:
         stale: int,
         bar: Bar,
     ) -> None:
-        role = "sub" if self.config.team.workflow == "team" else "single"
         figures = {
-            **group_figures(groups, access_tool(team.profile, role)),
+            **group_figures(groups, access_tool(team.profile, self.config.team.workflow)),
             **update.figures(),
             "skipped": float(not update.finite),
             "staleness": float(stale),
@@ -312,13 +323,13 @@ class Training:
             **seconds,
         }
         self.log.write(self.step, **figures)
-        unscored = f" · {int(figures['unscored'])} unscored" if figures["unscored"] else ""
-        skipped = " · update skipped: not finite" if figures["skipped"] else ""
-        bar.show(
-            self.step,
-            f"reward {figures['reward']:.3f} · entropy {figures['entropy']:.2f} · clipped {figures['clipped']:.1%} · "
-            f"{figures['sampled_tokens_per_s']:,.0f} tokens/s{unscored}{skipped}",
-        )
+        told = [f"reward {figures['reward']:.3f}"]
+        if update.targets:
+            told += [f"entropy {figures['entropy']:.2f}", f"clipped {figures['clipped']:.1%}"]
+        told.append(f"{figures['sampled_tokens_per_s']:,.0f} tokens/s")
+        told += [f"{int(figures['unscored'])} unscored"] if figures["unscored"] else []
+        told += ["update skipped: not finite"] if figures["skipped"] else []
+        bar.show(self.step, " · ".join(told))
 
     # ------------------------------------------------------------------------------------------------------- saving
 

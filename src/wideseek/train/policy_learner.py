@@ -64,13 +64,14 @@ class PolicyUpdate:
             setattr(self, name, getattr(self, name) + getattr(objective, name))
 
     def figures(self) -> dict[str, float]:
-        """For the log: means over targets."""
+        """For the log: means over targets, where there are any."""
         sums = {name: getattr(self, name) for name in ("ratio", "clipped", "kl", "reference_kl", "entropy")}
+        means = {name: value / self.targets for name, value in sums.items()} if self.targets else {}
         return {
             "loss": self.loss,
             "gradient_norm": self.norm,
-            **{name: value / max(1, self.targets) for name, value in sums.items()},
-            "largest_ratio": self.largest_ratio,
+            **means,
+            **({"largest_ratio": self.largest_ratio} if self.targets else {}),
             "trained_tokens": self.targets,
             "computed_tokens": self.tokens,
             "merged_tokens": self.merged,
