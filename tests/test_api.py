@@ -53,9 +53,7 @@ def test_a_pydantic_model_gives_typed_rows(corpus):
 
 
 def test_named_columns_are_what_the_table_has(corpus):
-    result = ask(
-        "Which lighthouses of Denmark are there?", corpus=corpus, columns="Name,Year,Keeper", key="Name"
-    )
+    result = ask("Which lighthouses of Denmark are there?", corpus=corpus, columns="Name,Year,Keeper", key="Name")
     assert result.table.columns == ["Name", "Year", "Keeper"]
     assert result.table.rows[0][:2] == ["Bovbjerg", "1877"]
     assert [cell.status for cell in result.evidence[0]] == ["supported", "supported", "empty"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wideseek.reach import out_of_reach
-from wideseek.records import Rollout, Task
+from wideseek.records import Page, Rollout, Task
 
 from .helpers import MemorySource, delegate, script, team
 
@@ -30,6 +30,27 @@ async def test_a_slip_in_a_long_query_is_forgiven():
 async def test_a_page_about_something_else_is_told_with_the_words_that_it_lacks():
     run = await rollout("Which moons of Jupiter are there? Give mass.", "moons of Jupiter")
     assert out_of_reach(run, 1.0) == "no page was found about jupiter, moon"
+
+
+async def test_a_page_that_only_shares_a_word_with_the_question_is_told_by_its_title():
+    page = Page(
+        "https://pocket.example/jupiter-ascending", "Jupiter Ascending", "Jupiter Ascending is a film.\nyear: 2015"
+    )
+    sub = script([("search", {"query": "Jupiter"})], [("access", {"url": page.url})], "2015")
+    source = MemorySource([page])
+    run = await team(script(delegate("get Jupiter"), "done"), sub, source).solve(Task(question="The moons of Jupiter?"))
+    assert out_of_reach(run, 1.0) == "what was found is about something else (Jupiter Ascending)"
+
+
+async def test_one_agent_alone_is_held_to_what_it_searched_for_first():
+    alone = script(
+        [("search", {"query": "lighthouses of Denmark"})],
+        [("access", {"url": "https://pocket.example/lighthouses-of-denmark"})],
+        [("search", {"query": "Bovbjerg"}), ("search", {"query": "Hanstholm"})],
+        "done",
+    )
+    run = await team(alone, "", MemorySource()).solve(Task(question=QUESTION), workflow="single")
+    assert out_of_reach(run, 1.0) is None
 
 
 async def test_a_search_for_what_was_not_asked_is_told():

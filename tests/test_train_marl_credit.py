@@ -146,7 +146,7 @@ def official_weights(rollouts: list[list[list[tuple[int, bool]]]], at: int, a: i
     """
     trained = [[[n for n, used in turns if used] for turns in agents] for agents in rollouts]
     agents = [turns for turns in trained[at] if turns]
-    turns = trained[at][a]
+    turns = agents[a]
     sequences = sum(len(turns) for agents in trained for turns in agents)
     weights = []
     for tokens in turns:

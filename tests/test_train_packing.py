@@ -97,6 +97,16 @@ def test_bf16_loss_and_gradients_are_near_those_in_fp32():
     assert distance(found["bf16"][1], found["fp32"][1]) < 0.03
 
 
+def test_gradients_are_the_same_where_activations_are_computed_again():
+    _, model = both()
+    chosen = random_samples(*LENGTHS)
+    expected = gradients(model, packed_loss(model, chosen))
+    model.train()
+    model.activation_checkpointing_enable()
+    packed_loss(model, chosen).backward()
+    assert distance(torch.cat([p.grad.flatten() for p in model.parameters()]), expected) < 1e-6
+
+
 def test_no_sample_sees_another():
     _, model = both()
     one, two = random_samples(140, 150)

@@ -20,7 +20,8 @@ from wideseek.records import Rollout
 from wideseek.table import Table
 
 TURNS, CONTEXT = "20", "2048"  # of every agent, in the team and alone
-WIDTHS, WIDTH_TASKS = "1,2,3,5,10", "100"
+WIDTHS = "1,2,3,5,10"
+SOME = ("-n", "100")  # tables: of a split the first ones, for what is compared and not reported as the score
 SAMPLED = ("--set", "sampling.temperature=1.0")
 
 
@@ -31,9 +32,9 @@ def write_figures(out: Path, nano: Path, base: Path) -> None:
     figures: dict[str, Any] = {
         "test": evaluated(runs / "test-wide", nano, "test", "wide"),
         "test_deep": evaluated(runs / "test-deep", nano, "test", "deep"),
-        "test_single": evaluated(runs / "test-single", nano, "test", "wide", *alone),
-        "base_dev": evaluated(runs / "base-dev", base, "dev", "wide"),
-        "base_dev_sampled": evaluated(runs / "base-dev-sampled", base, "dev", "wide", *SAMPLED),
+        "test_single": evaluated(runs / "test-single", nano, "test", "wide", *alone, *SOME),
+        "base_dev": evaluated(runs / "base-dev", base, "dev", "wide", *SOME),
+        "base_dev_sampled": evaluated(runs / "base-dev-sampled", base, "dev", "wide", *SAMPLED, *SOME),
     }
     rollouts = list(load_run(runs / "test-wide").rollouts())
     figures["right_cells_supported"] = right_cells_supported(rollouts)
@@ -54,8 +55,8 @@ def evaluated(run: Path, model: Path, split: str, kind: str, *options: str) -> d
 
 
 def widths(out: Path, model: Path) -> dict[str, float]:
-    """Item F1 by width on the first `WIDTH_TASKS` tables of test, every agent with the same limits."""
-    limits = ("--turn-limit", TURNS, "--context-limit", CONTEXT, "-n", WIDTH_TASKS)
+    """Item F1 by width on the first tables of test, every agent with the same limits."""
+    limits = ("--turn-limit", TURNS, "--context-limit", CONTEXT, *SOME)
     wideseek("study", "width", "--values", WIDTHS, *limits, "--model", f"local/{model}", "--out", str(out))
     with (out / "study.csv").open(encoding="utf-8", newline="") as file:
         return {row["value"]: float(row["item_f1"]) for row in csv.DictReader(file)}

@@ -54,7 +54,7 @@ def findings_table(
     table, the rows are the reports themselves, one per subtask, unless the lead has said why it gives no table.
     """
     reports = [(run.prompt, run.turns[-1].completion.text) for run in rollout.trajectories if run.turns]
-    tables = [shaped(table) for _, text in reports for table in find_tables(text)[-1:] if table.rows]
+    tables = [shaped(_without_index(table)) for _, text in reports for table in find_tables(text)[-1:] if table.rows]
     if tables:
         first, *rest = tables
         merged, _ = first.merge(rest, list(key) or first.columns[:1])

@@ -59,7 +59,7 @@ async def open_team(config: Config, journal: Journal, budget: Budget) -> AsyncIt
 
 
 def settled(config: Config) -> Config:
-    """The same with a name in the place of each "auto": the model, then the prompts that this model was trained with."""
+    """The same with a name for each "auto": the model, then the prompts that this model was trained with."""
     model = default_model() if config.model == AUTO else config.model
     prompts = (sheet_of(model).prompts or "default") if config.prompts == AUTO else config.prompts
     return config.model_copy(update={"model": model, "prompts": prompts})
@@ -133,7 +133,7 @@ def _local_policy(name: ModelName, config: Config) -> Policy:
         from wideseek.policy.local import LocalEngine
     except ImportError as error:
         raise BadInput(
-            f"model {name.name!r}: needs {error.name}: pip install 'wideseek[local]' (or choose a server's model, or expert)"
+            f"model {name.name!r}: needs {error.name}: pip install 'wideseek[local]' (or choose another model)"
         ) from error
     from wideseek.policy.template import ChatTemplate
     from wideseek.policy.token import TokenPolicy

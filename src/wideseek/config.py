@@ -145,8 +145,8 @@ class Config(Section):
 
     model: str = Field(
         AUTO,
-        description="who leads: openai/NAME, ollama/NAME, [tokens+]http://host:port/v1#NAME, local/FOLDER, nano, expert; "
-        "auto: nano where wideseek[local] is installed, else expert",
+        description="who leads: openai/NAME, ollama/NAME, [tokens+]http://host:port/v1#NAME, local/FOLDER, nano, "
+        "expert; auto: nano where wideseek[local] is installed, else expert",
     )
     sub_model: str | None = Field(None, description="who searches and reads, if not the same")
     workflow: Literal["team", "single"] = "team"

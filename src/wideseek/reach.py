@@ -1,8 +1,9 @@
-"""Whether a question was within reach of a model that knows one world only: told from what was searched, found and read.
+"""Whether a question was within reach of a model that knows one world: told from what was searched, found and read.
 
-    the words that the first agents searched for   have to be the question's          else it was not understood
-    ...                                            have to stand on the pages read    else there is no such page
-    the answer's cells                             have to stand on the pages read    else it is made up
+    the words first searched for           have to be the question's          else it was not understood
+    ...                                    have to stand on the pages read    else there is no such page
+    the title of a page that was read      has to be in these words           else it is about something else
+    the answer's cells                     have to stand on the pages read    else they are made up
 
 No question is known beforehand: a model of a million parameters answers anything in the form that it was taught, and
 this is how a user learns that the answer is worth nothing.
@@ -16,13 +17,15 @@ from collections.abc import Iterable
 from wideseek.records import Rollout, Trajectory
 
 UNDERSTOOD, FOUND, SUPPORTED = 0.6, 0.75, 0.5  # least shares
-_SMALL = frozenset({"a", "all", "an", "and", "as", "at", "by", "for", "from", "in", "is", "of", "on", "the", "to", "with"})
+_SMALL = frozenset(
+    {"a", "all", "an", "and", "as", "at", "by", "for", "from", "in", "is", "of", "on", "the", "to", "with"}
+)
 
 
 def out_of_reach(rollout: Rollout, supported: float | None) -> str | None:
     """Why the answer cannot be trusted, or `None`. `supported` is the share of its cells that stand on a page read."""
     first = [run for run in rollout.trajectories if run.path.startswith("lead/1.")] or rollout.trajectories[:1]
-    searched = _words(_queries(first))
+    searched = _words(query for run in first for query in _first_queries(run))
     if not searched:
         return "nothing was searched for"
     foreign = searched - _words([rollout.task.question])
@@ -32,6 +35,9 @@ def out_of_reach(rollout: Rollout, supported: float | None) -> str | None:
     absent = searched - _words(text for page in read for text in (page.title, page.text))
     if len(absent) > (1 - FOUND) * len(searched):
         return f"no page was found about {', '.join(sorted(absent))}"
+    titles = [page.title for page in read]
+    if not any(_share(_words([title]), searched) >= FOUND for title in titles):
+        return f"what was found is about something else ({', '.join(titles[:3])})"
     if supported is None:
         return "no answer came of it"
     if supported < SUPPORTED:
@@ -39,9 +45,19 @@ def out_of_reach(rollout: Rollout, supported: float | None) -> str | None:
     return None
 
 
-def _queries(runs: Iterable[Trajectory]) -> list[str]:
-    calls = [call for run in runs for turn in run.turns for call in turn.completion.tool_calls]
-    return [query for call in calls if isinstance(query := call.arguments.get("query"), str)]
+def _first_queries(run: Trajectory) -> list[str]:
+    """What an agent searched for in the first turn in which it searched."""
+    for turn in run.turns:
+        queries = [
+            query for call in turn.completion.tool_calls if isinstance(query := call.arguments.get("query"), str)
+        ]
+        if queries:
+            return queries
+    return []
+
+
+def _share(part: set[str], whole: set[str]) -> float:
+    return len(part & whole) / len(part) if part else 0.0
 
 
 def _words(texts: Iterable[str]) -> set[str]:

@@ -46,6 +46,9 @@ def train(config: Path, settings: tuple[str, ...], out: Path | None, resume: boo
     except BudgetEnded as ending:
         click.echo(ending, err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt:  # while models or rollouts were read, or a second time
+        click.echo("interrupted; go on with the same command and --resume", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
     if as_json:
         measured = [line for line in read_metrics(chosen.out / "metrics.jsonl") if _MEASURED & line.keys()]
         print_json({"model": str(model), **(measured[-1] if measured else {})})
@@ -94,9 +97,9 @@ def _evaluation(config: MarlConfig) -> Evaluate:
 
 def _record(groups: Sequence[Group], team: Team, folder: Path) -> None:
     """A step's rollouts as the run folder of an evaluation; of a question that was asked twice the first group."""
+    from wideseek.evals.folder import RunFolder
     from wideseek.evals.metrics import measure, summarise
     from wideseek.evals.records import Attempt, Outcome, Setup
-    from wideseek.evals.run import RunFolder
 
     once = {group.question.task.instance_id or f"question {group.question.number}": group for group in reversed(groups)}
     tasks = [msgspec.structs.replace(group.question.task, instance_id=name) for name, group in once.items()]

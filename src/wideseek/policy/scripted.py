@@ -66,8 +66,8 @@ class Habits(msgspec.Struct, frozen=True):
     """Bad habits: with which probability an agent has each, drawn from its seed.
 
     `direct`: the lead writes the table from the list alone. `truncated`: a list is reported up to its third member.
-    `lumped`: the lead puts two members into one subtask, of which a reader looks up the first, and does not ask again. `unread`: a reader
-    reports without opening a page.
+    `lumped`: the lead puts two members into one subtask, of which a reader looks up the first, and does not ask again.
+    `unread`: a reader reports without opening a page.
     """
 
     direct: float = 0.0
@@ -84,7 +84,7 @@ class Manner(msgspec.Struct, frozen=True):
     """How the expert works and says what it has found out.
 
     `signed`: its answers say that no language model made them. `numbered`: its tables keep the members' numbers.
-    `thinks`: it notes the facts that it needs before it reports or compares. `habits`: what it does worse than it could.
+    `thinks`: it notes the facts that it needs before it reports or compares. `habits`: what it does worse than it can.
     """
 
     signed: bool = True

@@ -2,8 +2,8 @@
 
     {"prompts": "nano", "temperature": 0.0, "max_tokens": 1024, "about": "...", "world": "..."}
 
-`wideseek train` writes it, and whoever opens the folder serves the model as it was trained, unless told otherwise. A folder
-without one is any Hugging Face model.
+`wideseek train` writes it, and whoever opens the folder serves the model as it was trained, unless told otherwise. A
+folder without one is any Hugging Face model.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ FILE = "wideseek.json"
 class ModelSheet(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """How a model wants to be served.
 
-    `prompts` is its prompt profile; `temperature` and `max_tokens` (of a turn) are what it is sampled with where the user
-    does not say. `about` is what every output says of it. `world` names the only world that it knows, for a model that
-    cannot answer about any other.
+    `prompts` is its prompt profile; `temperature` and `max_tokens` (of a turn) are what it is sampled with where the
+    user does not say. `about` is what every output says of it. `world` names the only world that it knows, for a model
+    that cannot answer about any other.
     """
 
     prompts: str | None = None

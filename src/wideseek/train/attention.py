@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface
 
 PACKED = "wideseek_packed"
-BLOCK = 128  # queries; a smaller block computes less of the future, a larger one has larger products
+BLOCK = 128  # queries; smaller blocks compute less of the future, larger ones have larger products
 LONGEST = 2048  # tokens; the weights of longer segments, which blocks keep for the way back, would take too much memory
 
 
@@ -100,8 +100,7 @@ class _Blocks(torch.autograd.Function):
         past = key.shape[2] - length
         out = torch.empty_like(q)
         weights = []
-        for begin in range(0, length, BLOCK):
-            end = min(begin + BLOCK, length)
+        for begin, end in _blocks(length):
             seen = past + end
             scores = torch.bmm(_rows(q, begin, end), k[:, :seen].transpose(1, 2))  # [K, G·B, seen]
             block = scores.view(heads, end - begin, seen)[..., past + begin :]
@@ -118,8 +117,7 @@ class _Blocks(torch.autograd.Function):
         shared, group, length, width = q.shape
         grad = grad.reshape(q.shape)
         grad_q, grad_k, grad_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for begin, weight in zip(range(0, length, BLOCK), weights, strict=True):
-            end = min(begin + BLOCK, length)
+        for (begin, end), weight in zip(_blocks(length), weights, strict=True):
             seen = k.shape[1] - length + end
             grad_out = _rows(grad, begin, end)
             grad_weight = torch.bmm(grad_out, v[:, :seen].transpose(1, 2))
@@ -128,6 +126,11 @@ class _Blocks(torch.autograd.Function):
             grad_k[:, :seen] += torch.bmm(grad_scores.transpose(1, 2), _rows(q, begin, end))
             grad_v[:, :seen] += torch.bmm(weight.transpose(1, 2), grad_out)
         return grad_q.mul_(ctx.scale).view(1, -1, length, width), grad_k[None], grad_v[None], None
+
+
+def _blocks(length: int) -> list[tuple[int, int]]:
+    """Begin and end of each block of queries."""
+    return [(begin, min(begin + BLOCK, length)) for begin in range(0, length, BLOCK)]
 
 
 def _rows(heads: Tensor, begin: int, end: int) -> Tensor:

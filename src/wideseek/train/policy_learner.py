@@ -145,6 +145,7 @@ class PolicyLearner:
                 position_ids=row.positions,
                 segments=row.nodes,
                 paths=row.paths if any(len(path) > 1 for path in row.paths) else None,
+                targets=row.places,
                 logits_to_keep=row.places,
                 use_cache=False,
             )

@@ -24,7 +24,7 @@ from wideseek.records import Rollout, Trajectory
 from wideseek.roles import LEAD, SINGLE, SUB, Profile
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One agent's sequence.
 

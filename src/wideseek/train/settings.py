@@ -88,7 +88,7 @@ class LoraConfig(Section):
     """Low-rank adapters instead of all weights."""
 
     rank: int = Field(0, ge=0, description="0: all weights are trained")
-    alpha: float = Field(32.0, gt=0)
+    alpha: int = Field(32, ge=1)
     targets: list[str] | str = Field("all-linear", description="names of the matrices that get adapters")
 
 
