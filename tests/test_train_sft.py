@@ -41,7 +41,8 @@ from wideseek.train.model import load_model, save_model
 from wideseek.train.packing import Pack
 from wideseek.train.samples import Renderer
 from wideseek.train.settings import OptimizerConfig, load_settings
-from wideseek.train.sft import _interruptible, run_sft
+from wideseek.train.sft import run_sft
+from wideseek.train.sitting import interruptible
 
 
 @pytest.fixture
@@ -476,7 +477,7 @@ def test_an_interrupt_in_a_thread_that_is_not_the_main_one_is_not_ours():
     said = []
 
     def work() -> None:
-        with _interruptible() as interrupted:
+        with interruptible() as interrupted:
             said.append(interrupted())
 
     thread = threading.Thread(target=work)

@@ -63,8 +63,8 @@ def score(responses: Path, tasks: Path | None, mode: Any, judge: str, today: dat
     day = today.date() if today else None
 
     async def job() -> dict[str, Any]:
-        async with _judging(judge, Config.load()) as judging:
-            return await score_files(responses, tasks, mode=mode, judge=judging, today=day)
+        async with judging(judge, Config.load()) as judged:
+            return await score_files(responses, tasks, mode=mode, judge=judged, today=day)
 
     scored = run(job())
     if as_json:
@@ -133,7 +133,7 @@ def evaluate(
     folder = out or _new_folder(bench)
 
     async def job(watch: Any) -> EvalRun:
-        async with _judging(judge, settled) as judging:
+        async with judging(judge, settled) as judged:
             return await evaluate_bench(
                 bench,
                 settled,
@@ -144,7 +144,7 @@ def evaluate(
                 data=data,
                 trials=trials,
                 concurrency=concurrency,
-                judge=judging,
+                judge=judged,
                 today=today.date() if today else None,
                 watch=watch,
                 handle_signals=True,
@@ -232,7 +232,7 @@ def _config(config: Path | None, options: dict[str, Any], settings: tuple[str, .
 
 
 @asynccontextmanager
-async def _judging(name: str, config: Config) -> AsyncIterator[Judge]:
+async def judging(name: str, config: Config) -> AsyncIterator[Judge]:
     """The judge that users call `name`: `exact`, or a model at temperature 0 with its verdicts kept on disk."""
     if name == "exact":
         from wideseek.scoring.judge import ExactJudge

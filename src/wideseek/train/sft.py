@@ -11,15 +11,11 @@ A training is a folder (`checkpoint`, `log`, `data`); `resume` goes on with the 
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -30,20 +26,27 @@ from wideseek.journal import locked
 from wideseek.policy.sheet import ModelSheet
 from wideseek.policy.template import ChatTemplate
 from wideseek.roles import Profile
-from wideseek.train.checkpoint import checkpoints, load_state, make_room, save_checkpoint, write_folder
+from wideseek.train.checkpoint import load_state, make_room, save_checkpoint, write_folder
 from wideseek.train.data import Dataset
 from wideseek.train.learner import Learner, Update
 from wideseek.train.log import Bar, Log, progress_bar
 from wideseek.train.measure import measure
-from wideseek.train.model import architecture, load_model, save_model
+from wideseek.train.model import load_model, save_model
 from wideseek.train.optimizer import lr_share
 from wideseek.train.packing import steps
 from wideseek.train.samples import Renderer, Sample, save_samples
 from wideseek.train.settings import SftConfig, changes
+from wideseek.train.sitting import (
+    CONFIG,
+    check_same_model,
+    chosen_device,
+    earlier,
+    interruptible,
+    last_checkpoint,
+)
 
 LOG_EVERY = 10  # steps
 STOP_AFTER = 10  # steps in a row whose loss or gradient is not finite
-CONFIG = "training.json"
 
 
 def run_sft(config: SftConfig, *, resume: bool = False, quiet: bool = False) -> Path:
@@ -52,14 +55,10 @@ def run_sft(config: SftConfig, *, resume: bool = False, quiet: bool = False) -> 
     `resume` goes on from the last checkpoint in `config.out` (from the start, where there is none). Raises `BadInput`
     and `RunDirError` in one line, and `BudgetEnded` where the user interrupted it: what was learnt is saved then.
     """
-    found = checkpoints(config.out)
-    if found and not resume:
-        raise RunDirError(
-            f"{config.out}: holds a training (at {found[-1].name}): go on with --resume, or choose another out"
-        )
+    checkpoint = last_checkpoint(config.out, resume)
     make_room(config.out)
     with locked(config.out):
-        return _Training(config, found[-1] if found else None, resume, quiet).run()
+        return _Training(config, checkpoint, resume, quiet).run()
 
 
 @dataclass
@@ -104,7 +103,7 @@ class _Training:
         self.notes: list[str] = []
         if resume and checkpoint is None:
             self.notes.append(f"{config.out} holds no checkpoint: training from the start")
-        device = _device(config.device)
+        device = chosen_device(config.device)
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
@@ -121,13 +120,7 @@ class _Training:
     def _go_on(self, checkpoint: Path) -> int:
         """Take up a checkpoint's optimisers and step; note what the configuration says differently now."""
         config = self.config
-        wanted, there = architecture(config.model), architecture(checkpoint)
-        other = sorted(key for key in wanted if wanted[key] != there.get(key))
-        if other:
-            raise RunDirError(
-                f"{checkpoint}: is of another model than {config.model} ({other[0]} {there.get(other[0])}, not "
-                f"{wanted[other[0]]}): choose another out, or the model that it was started with"
-            )
+        check_same_model(config.model, checkpoint)
         state = load_state(checkpoint)
         try:
             step = int(state["step"])
@@ -137,7 +130,7 @@ class _Training:
                 f"{checkpoint}: its state is not one of optimizer.name = {config.optimizer.name!r} for this model "
                 f"({error}): use the configuration that it was trained with"
             ) from error
-        before = _earlier(checkpoint / CONFIG)
+        before = earlier(checkpoint / CONFIG)
         changed = changes(before, config.model_dump(mode="json"))
         if changed:
             self.notes.append(f"changed since {checkpoint.name}: {', '.join(changed)}")
@@ -187,7 +180,7 @@ class _Training:
 
     def run(self) -> Path:
         config = self.config
-        with progress_bar("sft", config.steps, self.step, self.quiet) as bar, _interruptible() as interrupted:
+        with progress_bar("sft", config.steps, self.step, self.quiet) as bar, interruptible() as interrupted:
             self._greet(bar)
             told = ""
             for samples in islice(self._steps(), self.step, config.steps):
@@ -269,39 +262,3 @@ class _Training:
 def _sheet(config: SftConfig) -> ModelSheet:
     """How the trained model wants to be served: as the one it was started from, with the prompts of its rollouts."""
     return msgspec.structs.replace(ModelSheet.of(config.model), prompts=config.prompts)
-
-
-def _earlier(path: Path) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError):
-        return {}
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise BadInput("device = 'cuda': no GPU is available here: use device = 'auto' or 'cpu'")
-    return torch.device(name)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM has asked to stop: a step is never cut in half. A second Ctrl-C ends at once."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        if asked.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,0 +1,388 @@
+"""Multi-agent reinforcement learning: the lead and the subagents, one model, trained jointly (arXiv 2602.04634).
+
+    questions  ->  groups of rollouts, streamed  ->  score, reward, credit, advantage     (questions, stream, groups)
+               ->  samples, one weight per token  ->  clipped surrogate, one update        (batch, loss, policy_learner)
+               ->  the new weights to the policy that rolls out                            (policy/local)
+
+A training is a folder:
+
+    metrics.jsonl, tensorboard/, curve.png    what every step was like
+    checkpoints/step-000010/, model/          folders that plain `transformers` loads; state.pt to go on from
+    rollouts/step-000010/, evals/             run folders of evaluations: `wideseek report` opens them
+
+`evaluate` and `record` are given by the caller, who knows evaluations; `rewarding` replaces the reward. Question n, its
+width and its seeds follow from n alone, so a checkpoint holds weights, optimisers and step, and with `staleness = 0` a
+resumed training is the same one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+import torch
+
+from wideseek.assembly import open_team
+from wideseek.assets import bundled_model
+from wideseek.budget import Budget
+from wideseek.config import LOCAL, Config
+from wideseek.errors import BadInput, BudgetEnded, RunDirError
+from wideseek.journal import Journal, locked
+from wideseek.policy.base import Policy
+from wideseek.policy.local import LocalEngine
+from wideseek.policy.names import BUNDLED
+from wideseek.policy.sheet import ModelSheet
+from wideseek.policy.template import ChatTemplate
+from wideseek.policy.token import TokenPolicy
+from wideseek.records import Task
+from wideseek.scoring.judge import Judge
+from wideseek.team import Team
+from wideseek.train.batch import PolicySample, policy_samples, save_policy_samples
+from wideseek.train.checkpoint import load_state, make_room, save_checkpoint, write_folder
+from wideseek.train.curve import draw_curve
+from wideseek.train.groups import (
+    Group,
+    Rewarding,
+    access_tool,
+    at_width,
+    group_figures,
+    make_group,
+    sampled_tokens,
+    staleness,
+)
+from wideseek.train.log import Bar, Log, progress_bar
+from wideseek.train.model import load_model, silent
+from wideseek.train.optimizer import lr_share
+from wideseek.train.policy_learner import PolicyLearner, PolicyUpdate
+from wideseek.train.questions import Questions, drawn, read_tasks
+from wideseek.train.settings import MarlConfig, changes
+from wideseek.train.sitting import CONFIG, check_same_model, chosen_device, earlier, interruptible, last_checkpoint
+from wideseek.train.stream import Stream
+
+Evaluate = Callable[[Sequence[Task], Team, Path], Awaitable[dict[str, float]]]
+"""Tasks, team and a new folder -> figures such as `item_f1`."""
+Judging = Callable[[], AbstractAsyncContextManager[Judge | None]]
+"""Opens the judge; `None` compares exactly."""
+Record = Callable[[Sequence[Group], Team, Path], None]
+"""Groups, team and a new folder -> the folder is written."""
+
+POLL = 0.2  # seconds between two looks at whether the user has interrupted
+
+
+def run_marl(
+    config: MarlConfig,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    evaluate: Evaluate | None = None,
+    record: Record | None = None,
+    judging: Judging = nullcontext,
+    rewarding: Rewarding | None = None,
+) -> Path:
+    """Train, and return the folder of the trained model.
+
+    `resume` goes on from the last checkpoint in `config.out` (from the start, where there is none). Raises `BadInput`
+    and `RunDirError` in one line, and `BudgetEnded` where the user interrupted it: what was learnt is saved then.
+    """
+    checkpoint = last_checkpoint(config.out, resume)
+    make_room(config.out)
+    with locked(config.out), interruptible() as interrupted:
+        training = Training(config, checkpoint, evaluate, record, rewarding)
+        with progress_bar("marl", config.steps, training.step, quiet) as bar:
+            return asyncio.run(training.run(bar, judging, interrupted))
+
+
+class Training:
+    """One sitting, from the start or from `checkpoint`."""
+
+    def __init__(
+        self,
+        config: MarlConfig,
+        checkpoint: Path | None = None,
+        evaluate: Evaluate | None = None,
+        record: Record | None = None,
+        rewarding: Rewarding | None = None,
+    ) -> None:
+        self.config, self.model = config, model_folder(config.model)
+        self._evaluate, self._record, self._rewarding = evaluate, record, rewarding
+        self.notes: list[str] = []
+        device = chosen_device(config.device)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.questions = Questions(config)
+        self.dev = self._dev() if evaluate and config.eval.every else []
+        self.team_config = team_config(config, self.model)
+        self.template = ChatTemplate.load(self.model, config.team.tokens.template)
+        self.learner = self._learner(checkpoint, device)
+        self.step = self._go_on(checkpoint) if checkpoint else 0
+        self._forget_after(self.step)
+        self.log = Log(config.out, self.step)
+        self.skipped = 0  # updates in a row that were not finite, just now
+
+    # --------------------------------------------------------------------------------------------------- beginning
+
+    def _dev(self) -> list[Task]:
+        chosen = self.config.eval
+        tasks = [task for task in read_tasks(chosen.tasks) if chosen.kind in (None, task.kind)]
+        if not tasks:
+            raise BadInput(f"eval.tasks: {', '.join(chosen.tasks)}: holds no {chosen.kind} task")
+        return drawn(tasks, chosen.limit, 0)
+
+    def _learner(self, checkpoint: Path | None, device: torch.device) -> PolicyLearner:
+        """All weights go on from the checkpoint's; adapters and the reference belong to the starting ones."""
+        config = self.config
+        adapted = bool(config.lora.rank)
+        model = load_model(self.model if adapted or checkpoint is None else checkpoint, device)
+        apart = config.loss.kl and not adapted and checkpoint is not None
+        reference = load_model(self.model, device).requires_grad_(False) if apart else None
+        return PolicyLearner(model, config, self.team_config.sampling.temperature or 1.0, reference)
+
+    def _go_on(self, checkpoint: Path) -> int:
+        """Take up a checkpoint's optimisers and step; note what the configuration says differently now."""
+        check_same_model(self.model, checkpoint)
+        state = load_state(checkpoint)
+        try:
+            step = int(state["step"])
+            self.learner.load(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunDirError(
+                f"{checkpoint}: its state does not fit the configuration ({error}): use the one it was trained with"
+            ) from error
+        changed = changes(earlier(checkpoint / CONFIG), self.config.model_dump(mode="json"))
+        if changed:
+            self.notes.append(f"changed since {checkpoint.name}: {', '.join(changed)}")
+        return step
+
+    def _forget_after(self, step: int) -> None:
+        """Rollouts and evaluations of steps that a killed sitting made and that are made again."""
+        for folder in [*self.config.out.glob("rollouts/step-*"), *self.config.out.glob("evals/step-*")]:
+            number = folder.name.split("-")[1]
+            again = int(number) >= step if folder.parent.name == "rollouts" else int(number) > step
+            if number.isdigit() and again:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    # ---------------------------------------------------------------------------------------------------- training
+
+    async def run(
+        self, bar: Bar, judging: Judging = nullcontext, interrupted: Callable[[], bool] = lambda: False
+    ) -> Path:
+        """All steps that are left; the trained model's folder."""
+        async with judging() as judge, open_team(self.team_config, Journal(), Budget()) as team:
+            engine = trained_engine(team, self.config)
+            if self.step:
+                await engine.load(self.learner.weights(), self.step)
+            self._greet(bar)
+            if self.step == 0:
+                await self._measure(team, bar)
+            stream = Stream(
+                lambda number: make_group(self.questions[number], team, self.config, judge, self._rewarding),
+                self.config.questions,
+                self.step,
+                self.config.steps,
+                self.config.staleness,
+            )
+            try:
+                while self.step < self.config.steps:
+                    await self._train_step(stream, team, engine, bar, interrupted)
+            finally:
+                await stream.close()
+        place = self.config.out / "model"
+        write_folder(place, self._write)
+        draw_curve(self.config.out)
+        self.log.close()
+        return place
+
+    async def _train_step(
+        self, stream: Stream[Group], team: Team, engine: LocalEngine, bar: Bar, interrupted: Callable[[], bool]
+    ) -> None:
+        started = monotonic()
+        groups = await self._batch(stream, interrupted)
+        waited = monotonic()
+        samples = self._samples(groups)
+        update = await asyncio.to_thread(self.learner.step, samples, self._share(self.step))
+        learnt = monotonic()
+        self._check(update, samples)
+        await engine.load(self.learner.weights(), self.step + 1)
+        if self._record:
+            self._record(groups, team, self.config.out / "rollouts" / f"step-{self.step:06d}")
+        stale = staleness(groups, self.step, self.config.trained)
+        self.step += 1
+        stream.advance(self.step)
+        sampled = sampled_tokens(groups)
+        seconds = {"seconds_waiting": waited - started, "seconds_learning": learnt - waited}
+        self._tell(groups, team, update, sampled, {**seconds, "seconds_step": monotonic() - started}, stale, bar)
+        await self._milestones(team, bar)
+
+    async def _batch(self, stream: Stream[Group], interrupted: Callable[[], bool]) -> list[Group]:
+        """The step's groups; where the user interrupts meanwhile, what was learnt is saved."""
+        waiting = asyncio.ensure_future(stream.batch(self.step))
+        try:
+            while not waiting.done():
+                await asyncio.wait([waiting], timeout=POLL)
+                if interrupted():
+                    self._save()
+                    raise BudgetEnded(
+                        f"interrupted at step {self.step} of {self.config.steps}, which is saved; go on with the same "
+                        "command and --resume"
+                    )
+        finally:
+            waiting.cancel()
+        return waiting.result()
+
+    def _samples(self, groups: Sequence[Group]) -> list[PolicySample]:
+        rollouts = [rollout for group in groups for rollout in group.rollouts]
+        advantages = [advantage for group in groups for advantage in group.advantages]
+        if all(advantage is None for advantage in advantages):
+            why = next((reward.why for group in groups for reward in group.rewards if reward.why), "unknown")
+            self._save()
+            raise BadInput(
+                f"step {self.step}: none of its {len(rollouts)} rollouts could be scored ({why}): mend that, "
+                "then go on with --resume"
+            )
+        return policy_samples(rollouts, advantages, idle=self.config.loss.kl > 0)
+
+    def _check(self, update: PolicyUpdate, samples: Sequence[PolicySample]) -> None:
+        self.skipped = 0 if update.finite else self.skipped + 1
+        if self.skipped == self.config.stop_after:
+            place = self.config.out / "not-finite.npz"
+            save_policy_samples(place, samples)
+            raise BadInput(
+                f"the loss or its gradient was not finite in {self.skipped} updates running, up to step "
+                f"{self.step + 1} (its samples: {place}): lower optimizer.lr or set precision = "
+                "'fp32', then go on with --resume"
+            )
+
+    async def _milestones(self, team: Team, bar: Bar) -> None:
+        """Evaluations and checkpoints that are due."""
+        last = self.step == self.config.steps
+        if self.config.eval.every and (self.step % self.config.eval.every == 0 or last):
+            await self._measure(team, bar)
+        if self.step % self.config.save_every == 0 or last:
+            self._save()
+
+    def _share(self, step: int) -> float:
+        return lr_share(step, self.config.steps, self.config.optimizer.warmup, self.config.optimizer.decay)
+
+    # --------------------------------------------------------------------------------------------------- measuring
+
+    async def _measure(self, team: Team, bar: Bar) -> None:
+        """The fixed questions, asked greedily and sampled as it is trained, under one version of the weights."""
+        if not self._evaluate or not self.dev:
+            return
+        figures: dict[str, float] = {}
+        for name, temperature in (("greedy", 0.0), ("sampled", None)):
+            if getattr(self.config.eval, name):
+                asked = at_width(team, self.config.eval.width or max(self.config.widths), self.config.seed)
+                if temperature is not None:
+                    asked.policies = at_temperature(team.policies, temperature)
+                folder = self.config.out / "evals" / f"step-{self.step:06d}-{name}"
+                found = await self._evaluate(self.dev, asked, folder)
+                figures |= {f"eval_{name}_{key}": value for key, value in found.items()}
+        self.log.write(self.step, **figures)
+        draw_curve(self.config.out)
+        shown = " · ".join(f"{k.removeprefix('eval_')} {v:.3f}" for k, v in figures.items() if "item_f1" in k)
+        bar.say(f"step {self.step}: {shown or figures} · {self.log.seconds:,.0f} s")
+
+    def _greet(self, bar: Bar) -> None:
+        parameters = list(self.learner.model.parameters())
+        size, trained = (sum(p.numel() for p in ps) for ps in (parameters, self.learner.optimizers.parameters))
+        bar.say(
+            f"{size / 1e6:.2f} M parameters, {trained / 1e6:.2f} M trained · roles {', '.join(self.config.trained)} · "
+            f"{self.config.questions} questions × {self.config.group} rollouts a step · step {self.step} of "
+            f"{self.config.steps} · {self.config.out}"
+        )
+        for note in self.notes:
+            bar.say(note)
+
+    def _tell(
+        self,
+        groups: Sequence[Group],
+        team: Team,
+        update: PolicyUpdate,
+        sampled: int,
+        seconds: dict[str, float],
+        stale: int,
+        bar: Bar,
+    ) -> None:
+        figures = {
+            **group_figures(groups, access_tool(team.profile, self.config.team.workflow)),
+            **update.figures(),
+            "skipped": float(not update.finite),
+            "staleness": float(stale),
+            "lr_share": self._share(self.step - 1),
+            "sampled_tokens": float(sampled),
+            "sampled_tokens_per_s": sampled / max(1e-9, seconds["seconds_step"]),
+            "trained_tokens_per_s": update.tokens / max(1e-9, seconds["seconds_learning"]),
+            **seconds,
+        }
+        self.log.write(self.step, **figures)
+        told = [f"reward {figures['reward']:.3f}"]
+        if update.targets:
+            told += [f"entropy {figures['entropy']:.2f}", f"clipped {figures['clipped']:.1%}"]
+        told.append(f"{figures['sampled_tokens_per_s']:,.0f} tokens/s")
+        told += [f"{int(figures['unscored'])} unscored"] if figures["unscored"] else []
+        told += ["update skipped: not finite"] if figures["skipped"] else []
+        bar.show(self.step, " · ".join(told))
+
+    # ------------------------------------------------------------------------------------------------------- saving
+
+    def _save(self) -> None:
+        save_checkpoint(self.config.out, self.step, self._write, self.learner.state(), self.config.keep)
+
+    def _write(self, folder: Path) -> None:
+        with silent():
+            self.learner.save(folder)
+            self.template.tokenizer.save_pretrained(folder)
+        sheet = ModelSheet.of(self.model)
+        prompts = None if self.team_config.prompts == "auto" else self.team_config.prompts
+        msgspec.structs.replace(sheet, prompts=prompts or sheet.prompts).write(folder)
+        (folder / CONFIG).write_bytes(msgspec.json.encode(self.config.model_dump(mode="json")))
+
+
+# ---------------------------------------------------------------------------------------------- who works with what
+
+
+def model_folder(name: str) -> str:
+    """Where a model's weights are: a folder or hub name, also as `wideseek ask` takes it."""
+    return str(bundled_model(name)) if name in BUNDLED else name.removeprefix(LOCAL)
+
+
+def team_config(config: MarlConfig, folder: str) -> Config:
+    """The team that rolls out: the trained model in its roles, the frozen one (or the start's) in the others."""
+    trained = f"{LOCAL}{folder}"
+    frozen = config.frozen or trained
+    lead, sub = trained, None
+    if set(config.trained) == {"lead"}:
+        sub = frozen
+    elif set(config.trained) == {"sub"}:
+        lead, sub = frozen, trained
+    sampling = config.team.sampling.model_copy(
+        update={"temperature": config.team.sampling.temperature or 1.0, "top_p": 1.0}
+    )
+    return config.team.model_copy(update={"model": lead, "sub_model": sub, "sampling": sampling})
+
+
+def trained_engine(team: Team, config: MarlConfig) -> LocalEngine:
+    """The engine whose weights are trained."""
+    policy = team.policies["sub" if set(config.trained) == {"sub"} else "lead"]
+    if not isinstance(policy, TokenPolicy) or not isinstance(policy.sampler, LocalEngine):
+        raise BadInput(f"model {policy.name!r}: only a model that runs in this process (a folder) can be trained")
+    return policy.sampler
+
+
+def at_temperature(policies: Mapping[str, Policy], temperature: float) -> dict[str, Policy]:
+    """The same policies, those that sample tokens at another temperature."""
+    changed: dict[str, Policy] = {}
+    for role, policy in policies.items():
+        if isinstance(policy, TokenPolicy):
+            policy = copy.copy(policy)
+            policy.sampling = msgspec.structs.replace(policy.sampling, temperature=temperature)
+        changed[role] = policy
+    return changed
