@@ -374,7 +374,7 @@ def test_a_device_that_is_not_there_is_refused(train, tmp_path):
 
 def test_unknown_keys_name_the_nearest_one(train, tmp_path):
     refused(train(training(tmp_path), "--set", "tokens_per_stp=9"), "did you mean tokens_per_step?")
-    refused(train(training(tmp_path, kind="rl")), "kind: what to train by: write kind = 'sft', not 'rl'")
+    refused(train(training(tmp_path, kind="rl")), "kind: what to train by: write kind = 'sft' or 'marl', not 'rl'")
 
 
 # ----------------------------------------------------------------------------------------------------- what goes wrong
