@@ -33,16 +33,20 @@ def install(home: Path) -> None:
         if name == "nano-base":
             weights = {key: weight.half() for key, weight in weights.items()}
         save_file(weights, place / "model.safetensors", metadata={"format": "pt"})
-        about = f"{name}, a demonstration model of 1.6 M parameters"
+        parameters = sum(weight.numel() for weight in weights.values())
+        about = f"{name}, a demonstration model of {parameters / 1e6:.1f} M parameters"
         ModelSheet(prompts="nano", temperature=0.0, max_tokens=512, about=about, world=WORLD).write(place)
         card = Template((CARDS / f"card-{name}.md").read_text(encoding="utf-8"))
-        (place / "README.md").write_text(card.substitute(_values(figures)), encoding="utf-8")
+        values = _values(figures) | {"parameters": f"{parameters / 1e6:.2f} million"}
+        (place / "README.md").write_text(card.substitute(values), encoding="utf-8")
 
 
 def _values(figures: dict[str, Any]) -> dict[str, str]:
     """The figures by the names that the cards call them: `$test_item_f1`, `$stage_list`."""
     values = {"right_cells_supported": f"{figures['right_cells_supported']:.3f}"}
     values |= {f"stage_{stage}": f"{share:.3f}" for stage, share in figures["stages"].items()}
+    for kind, (count, item_f1) in figures["kinds"].items():
+        values |= {f"{kind}_tables": str(count), f"{kind}_item_f1": f"{item_f1:.3f}"}
     for run in ("test", "test_deep", "test_single", "base_dev", "base_dev_sampled"):
         for metric in ("item_f1", "row_f1", "success"):
             found = figures[run].get(metric)

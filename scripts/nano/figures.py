@@ -9,14 +9,15 @@ import csv
 import json
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 from nano.stages import stages
 from wideseek.answer import final_table
-from wideseek.evals.folder import load_run
+from wideseek.evals.folder import EvalRun, load_run
 from wideseek.evidence import trace
-from wideseek.records import Rollout
+from wideseek.records import Rollout, Task
 from wideseek.table import Table
 
 TURNS, CONTEXT = "20", "2048"  # of every agent, in the team and alone
@@ -39,6 +40,7 @@ def write_figures(out: Path, nano: Path, base: Path) -> None:
     rollouts = list(load_run(runs / "test-wide").rollouts())
     figures["right_cells_supported"] = right_cells_supported(rollouts)
     figures["stages"] = stages(rollouts)
+    figures["kinds"] = kinds(load_run(runs / "test-wide"))
     figures["widths"] = widths(runs / "width", nano)
     out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=1))
@@ -64,6 +66,22 @@ def widths(out: Path, model: Path) -> dict[str, float]:
 
 def wideseek(*arguments: str) -> None:
     subprocess.run([Path(sys.executable).with_name("wideseek"), *arguments], check=True)
+
+
+def kinds(run: EvalRun) -> dict[str, tuple[int, float]]:
+    """Tables and mean item F1 by what is asked: plain lists, those with a test, those with names in other letters."""
+    found: dict[str, list[float]] = {}
+    tasks = {task.instance_id: task for task in run.tasks}
+    for attempt in run.attempts:
+        found.setdefault(kind_of(tasks[attempt.instance_id]), []).append(attempt.scores["strict"]["f1_by_item"])
+    return {kind: (len(scores), sum(scores) / len(scores)) for kind, scores in sorted(found.items())}
+
+
+def kind_of(task: Task) -> str:
+    names = "".join(row[0] for row in Table.from_markdown(str(task.answer)).rows)
+    if any(letter.isalpha() and not unicodedata.name(letter, "").startswith("LATIN") for letter in names):
+        return "foreign"
+    return "tested" if task.meta.get("filter") or task.meta.get("extreme") else "plain"
 
 
 def right_cells_supported(rollouts: list[Rollout]) -> float:
