@@ -4,6 +4,7 @@
     x = x + attention(norm(x)) ; x = x + down(silu(gate) · up)     for each layer
     logits = head(norm(x[wanted]))                                 only where a token is sampled
 
+The last layer computes keys and values of all tokens, and the rest only where a token is sampled: nobody reads more.
 Attention alone knows of sequences. Single tokens of the rows of one slab are one batch (`Group`); a chunk is done row
 by row in blocks of queries that read no further than they may see (`Chunk`). Query heads that share a key head are
 folded into the rows of one matrix product. On a CPU, products of this form beat the fused kernels 1.2 to 2.5 times.
@@ -25,20 +26,20 @@ _QUERIES = 128  # so many queries of a chunk at once
 
 @dataclass
 class Chunk:
-    """The next `count` uncached tokens of a sequence; they stand at `start` in the batch."""
+    """The next `count` uncached tokens of a sequence, and whether logits of the last one are wanted. Chunks stand one
+    after the other behind the groups."""
 
     sequence: Sequence
-    start: int
     count: int
+    ends: bool
 
 
 @dataclass
 class Group:
-    """One token each of the first n rows of a slab, which stand at `start` in the batch, and the `seen` first positions
-    of these rows that attention reads."""
+    """One token each of the first n rows of a slab, and the `seen` first positions of these rows that attention reads.
+    Groups stand one after the other at the beginning of the batch."""
 
     slab: Slab
-    start: int
     rows: int
     written: Tensor  # [n·2K]: where the new keys and values go in `slab.flat`
     seen: int
@@ -53,7 +54,7 @@ class Batch:
     positions: Tensor  # [N]
     groups: list[Group]
     chunks: list[Chunk]
-    wanted: Tensor  # [R]: where logits are wanted
+    wanted: Tensor  # [R]: where logits are wanted, in order: all tokens of groups, the last ones of chunks that end
 
 
 class Model:
@@ -72,7 +73,7 @@ class Model:
         hidden = torch.full((_QUERIES, _QUERIES), float("-inf"), dtype=self.dtype, device=self.device)
         self._future = hidden.triu_(1)  # [Q, Q]
 
-    def group(self, slab: Slab, start: int, positions: list[int]) -> Group:
+    def group(self, slab: Slab, positions: list[int]) -> Group:
         """The group of a slab's rows whose new tokens have these positions."""
         heads, rows = self.shape.kv_heads, len(slab.rows)
         at = torch.tensor(positions, device=self.device)  # [n]
@@ -85,7 +86,7 @@ class Model:
             beyond = torch.arange(seen, device=self.device) > at[:, None]
             hidden = torch.zeros(beyond.shape, dtype=self.dtype, device=self.device).masked_fill_(beyond, float("-inf"))
             mask = hidden.repeat_interleave(heads, 0)[:, None]
-        return Group(slab, start, len(positions), written.flatten(), seen, mask)
+        return Group(slab, len(positions), written.flatten(), seen, mask)
 
     def logits(self, batch: Batch) -> Tensor:
         """[R, V] in float32."""
@@ -94,10 +95,13 @@ class Model:
         cos, sin = self._cos[batch.positions][:, None], self._sin[batch.positions][:, None]  # [N, 1, D]
         for number, layer in enumerate(self.weights.layers):
             qkv = self._heads(rms_norm(x, size, layer.norm, eps), layer, cos, sin)
-            x += linear(self._attention(number, batch, qkv), layer.out, layer.out_bias)
+            last = number == len(self.weights.layers) - 1
+            seen = self._attention(number, batch, qkv, only_wanted=last)
+            x = x[batch.wanted] if last else x
+            x += linear(seen, layer.out, layer.out_bias)
             gate, up = linear(rms_norm(x, size, layer.mlp_norm, eps), layer.gate_up).chunk(2, -1)  # [N, F] each
             x += linear(silu(gate).mul_(up), layer.down)
-        return linear(rms_norm(x[batch.wanted], size, self.weights.norm, eps), self.weights.head).float()
+        return linear(rms_norm(x, size, self.weights.norm, eps), self.weights.head).float()
 
     def _heads(self, x: Tensor, layer: Layer, cos: Tensor, sin: Tensor) -> Tensor:
         """Queries (scaled), keys and values, [N, H+2K, D]; queries and keys normed and turned."""
@@ -109,17 +113,21 @@ class Model:
         torch.add(qk.mul_(cos), other, out=turning)
         return qkv
 
-    def _attention(self, layer: int, batch: Batch, qkv: Tensor) -> Tensor:
-        """[N, H·D]; keys and values are written on the way."""
-        count, heads, size = qkv.shape[0], self.shape.heads, self.shape.head_dim
+    def _attention(self, layer: int, batch: Batch, qkv: Tensor, only_wanted: bool) -> Tensor:
+        """[N, H·D], or [R, H·D] where only what is wanted is asked for; keys and values are written on the way."""
+        heads, size = self.shape.heads, self.shape.head_dim
+        count = len(batch.wanted) if only_wanted else len(qkv)
         out = torch.empty(count, heads * size, dtype=self.dtype, device=self.device)
         queries, new = qkv[:, :heads], qkv[:, heads:]  # [N, H, D], [N, 2K, D]
+        start = filled = 0
         for group in batch.groups:
-            part = slice(group.start, group.start + group.rows)
+            part = slice(start, start + group.rows)
             self._attend_group(layer, group, queries[part], new[part], out[part])
+            start = filled = part.stop
         for chunk in batch.chunks:
-            part = slice(chunk.start, chunk.start + chunk.count)
-            self._attend_chunk(layer, chunk, queries[part], new[part], out[part])
+            end, asked = start + chunk.count, int(chunk.ends) if only_wanted else chunk.count
+            self._attend_chunk(layer, chunk, queries[end - asked : end], new[start:end], out[filled : filled + asked])
+            start, filled = end, filled + asked
         return out
 
     def _attend_group(self, layer: int, group: Group, queries: Tensor, new: Tensor, out: Tensor) -> None:
@@ -132,15 +140,17 @@ class Model:
         torch.bmm(torch.softmax(scores, -1), v, out=out.view(rows, -1, size))
 
     def _attend_chunk(self, layer: int, chunk: Chunk, queries: Tensor, new: Tensor, out: Tensor) -> None:
-        shape, sequence, count = self.shape, chunk.sequence, chunk.count
-        past, end = sequence.cached, sequence.cached + count
+        """`queries` are those of the chunk's last tokens, of all or of fewer."""
+        shape, sequence, count, asked = self.shape, chunk.sequence, chunk.count, len(queries)
         kv = sequence.slab.kv[layer, :, sequence.row]  # [2, K, C, D]
-        kv[:, :, past:end] = new.view(count, 2, shape.kv_heads, -1).permute(1, 2, 0, 3)
-        keys, values = kv[0], kv[1]
-        folded = queries.view(count, shape.kv_heads, -1, shape.head_dim).permute(1, 2, 0, 3)  # [K, G, count, D]
-        unfolded = out.view(count, shape.kv_heads, -1, shape.head_dim).permute(1, 2, 0, 3)
-        for first in range(0, count, _QUERIES):
-            last = min(first + _QUERIES, count)
+        written = slice(sequence.cached, sequence.cached + count)
+        kv[:, :, written] = new.view(count, 2, shape.kv_heads, -1).permute(1, 2, 0, 3)
+        keys, values, past = kv[0], kv[1], written.stop - asked
+        shared = (asked, shape.kv_heads, shape.heads // shape.kv_heads, shape.head_dim)
+        folded = queries.view(shared).permute(1, 2, 0, 3)  # [K, G, asked, D]
+        unfolded = out.view(shared).permute(1, 2, 0, 3)
+        for first in range(0, asked, _QUERIES):
+            last = min(first + _QUERIES, asked)
             size, seen = last - first, past + last
             q = folded[:, :, first:last].reshape(shape.kv_heads, -1, shape.head_dim)  # [K, G·size, D]
             scores = torch.bmm(q, keys[:, :seen].mT)  # [K, G·size, seen]

@@ -181,7 +181,7 @@ class Scheduler:
             if slab.decoding:
                 members = [self._decoding[row] for row in slab.rows[: slab.decoding] if row is not None]
                 at = [len(job.ids) - 1 for job in members]
-                groups.append(self.model.group(slab, len(tokens), at))
+                groups.append(self.model.group(slab, at))
                 jobs += members
                 wanted += range(len(tokens), len(tokens) + len(members))
                 tokens += [job.ids[-1] for job in members]
@@ -192,11 +192,11 @@ class Scheduler:
             first, count = sequence.cached, min(left, len(job.ids) - sequence.cached)
             if not count:
                 break
-            chunks.append(Chunk(sequence, len(tokens), count))
+            chunks.append(Chunk(sequence, count, first + count == len(job.ids)))
             tokens += job.ids[first : first + count]
             positions += range(first, first + count)
             left -= count
-            if first + count == len(job.ids):
+            if chunks[-1].ends:
                 jobs.append(job)
                 wanted.append(len(tokens) - 1)
         device = self.model.device
