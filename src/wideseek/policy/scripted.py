@@ -94,7 +94,7 @@ class Manner(msgspec.Struct, frozen=True):
 
 
 TEACHING = Manner(signed=False, numbered=True, thinks=True)
-WEAK = msgspec.structs.replace(TEACHING, habits=Habits(direct=0.15, truncated=0.45, lumped=0.35, unread=0.3))
+WEAK = msgspec.structs.replace(TEACHING, habits=Habits(direct=0.15, truncated=0.4, lumped=0.35, unread=0.3))
 """A weak teacher: who learns from it copies well and works badly, and has something left for reinforcement learning."""
 
 
