@@ -83,9 +83,10 @@ def _run(config: SftConfig | MarlConfig, resume: bool, quiet: bool) -> Path:
 def _evaluation(config: MarlConfig) -> Evaluate:
     """How the training's fixed questions are evaluated: as `wideseek eval` does, into a run folder."""
     from wideseek.evals.run import evaluate, make_setup
+    from wideseek.train.loop import model_folder, team_config
 
     async def run(tasks: Sequence[Task], team: Team, folder: Path) -> dict[str, float]:
-        setup = make_setup(", ".join(config.eval.tasks), config.team.model_copy(update={"model": config.model}))
+        setup = make_setup(", ".join(config.eval.tasks), team_config(config, model_folder(config.model)))
         setup.modes, setup.width = ["strict"], team.roles["lead"].max_calls
         summary = (await evaluate(tasks, team, folder, setup, concurrency=len(tasks))).summary
         assert summary is not None
@@ -105,6 +106,7 @@ def _record(groups: Sequence[Group], team: Team, folder: Path) -> None:
     tasks = [msgspec.structs.replace(group.question.task, instance_id=name) for name, group in once.items()]
     setup = Setup(bench="training", trials=len(groups[0].rollouts), workflow=groups[0].rollouts[0].workflow)
     setup.model, setup.width = team.policies["lead"].name, max(group.question.width for group in groups)
+    setup.notes = [f"Rollouts of {folder.name} of a training, by the weights of that moment."]
     with RunFolder(folder, setup, tasks) as run:
         for task, group in zip(tasks, once.values(), strict=True):
             for rollout, score in zip(group.rollouts, group.scores, strict=True):
@@ -117,6 +119,8 @@ def _record(groups: Sequence[Group], team: Team, folder: Path) -> None:
                     outcome=outcome,
                     problem=score.unscored or "",
                     scores={} if score.unscored else {"strict": score.parts},
+                    spent=rollout.usage,
+                    judge_usage=score.judge,
                 )
                 measure(attempt, rollout, team.profile, team.roles, timed=True)
                 run.save_rollout(msgspec.structs.replace(rollout, task=task))
