@@ -229,12 +229,12 @@ class Training:
         job = asyncio.ensure_future(work)
         try:
             while not job.done():
-                await asyncio.wait([job], timeout=POLL)
-                if self._interrupted() and not job.done():
+                if self._interrupted():
                     raise BudgetEnded(
                         f"interrupted at step {self.step} of {self.config.steps}, which is saved; go on with the same "
                         "command and --resume"
                     )
+                await asyncio.wait([job], timeout=POLL)
             return job.result()
         except WideseekError:
             self._save()
