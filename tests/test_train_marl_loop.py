@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ from wideseek.train.batch import policy_samples
 from wideseek.train.checkpoint import checkpoints
 from wideseek.train.credit import mark
 from wideseek.train.groups import Group
-from wideseek.train.loop import run_marl
+from wideseek.train.loop import model_folder, run_marl
 from wideseek.train.policy_learner import PolicyLearner, PolicyUpdate
-from wideseek.train.questions import Questions
+from wideseek.train.questions import Questions, read_tasks
 from wideseek.train.settings import load_settings
 from wideseek.train.stream import Stream
 
@@ -322,6 +323,36 @@ def test_bad_settings_are_one_line(key: str, value: Any, said: str) -> None:
         load_settings(CONFIGS / "nano-marl.toml", {key: value})
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("expert", "cannot be trained"),
+        ("http://localhost:8000/v1#qwen", "cannot be trained"),
+        ("runs/nano/base/nowhere", "no such folder"),
+        ("/nowhere", "no such folder"),
+    ],
+)
+def test_a_model_that_cannot_be_trained_is_refused_before_anything_is_asked_of_the_hub(name: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        model_folder(name)
+    assert model_folder("Qwen/Qwen3-4B") == "Qwen/Qwen3-4B"
+
+
+def test_tasks_that_nothing_could_be_scored_against_are_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.jsonl"
+    for task, said in ((Task(question="?"), "has no answer"), (Task(question="?", answer="none"), "no gold table")):
+        write_jsonl(path, [task])
+        with pytest.raises(BadInput, match=said):
+            read_tasks([str(path)])
+
+
+def test_a_tokenizer_without_a_chat_template_is_refused(start: Path, tmp_path: Path) -> None:
+    shutil.copytree(start / "model", tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").unlink()
+    with pytest.raises(BadInput, match="the tokenizer has no chat template"):
+        run_marl(marl(start, tmp_path / "out", model=str(tmp_path / "model")), quiet=True)
 
 
 def test_a_kind_of_question_that_no_task_has_is_refused(start: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from wideseek.errors import BadInput, BudgetEnded, RunDirError, WideseekError
 from wideseek.journal import Journal, locked
 from wideseek.policy.base import Policy
 from wideseek.policy.local import LocalEngine
-from wideseek.policy.names import BUNDLED
+from wideseek.policy.names import BUNDLED, BY_IDS
 from wideseek.policy.sheet import ModelSheet
 from wideseek.policy.template import ChatTemplate
 from wideseek.policy.token import TokenPolicy
@@ -343,6 +343,7 @@ class Training:
             told += [f"entropy {figures['entropy']:.2f}", f"clipped {figures['clipped']:.1%}"]
         told.append(f"{figures['sampled_tokens_per_s']:,.0f} tokens/s")
         told += [f"{int(figures['unscored'])} unscored"] if figures["unscored"] else []
+        told += [] if update.targets else ["nothing learnt: all rewards are equal in every group"]
         told += ["update skipped: not finite"] if figures["skipped"] else []
         bar.show(self.step, " · ".join(told))
 
@@ -367,8 +368,18 @@ class Training:
 
 
 def model_folder(name: str) -> str:
-    """Where a model's weights are: a folder or hub name, also as `wideseek ask` takes it."""
-    return str(bundled_model(name)) if name in BUNDLED else name.removeprefix(LOCAL)
+    """Where a model's weights are: a folder or hub name, also as `wideseek ask` takes it.
+
+    Raises `BadInput` for what only answers (a server, the expert) and for a path that is not there.
+    """
+    if name in BUNDLED:
+        return str(bundled_model(name))
+    if name == "expert" or name.startswith((BY_IDS, "http://", "https://")):
+        raise BadInput(f"model {name!r}: cannot be trained: give a folder with weights, a hub name, or nano-base")
+    folder = name.removeprefix(LOCAL)
+    if (folder[:1] in "/.~" or folder.count("/") != 1) and not Path(folder).is_dir() and "/" in folder:
+        raise BadInput(f"model {name!r}: no such folder: give one with weights, a hub name, or nano-base")
+    return folder
 
 
 def team_config(config: MarlConfig, folder: str) -> Config:
