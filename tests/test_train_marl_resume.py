@@ -132,6 +132,13 @@ def test_an_interrupted_training_goes_on_to_the_same_curve_and_measures_everythi
     ]  # fmt: skip
 
 
+def test_what_changed_is_said_on_resume(start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_marl(marl(start, tmp_path, steps=1), quiet=False, resume=True, rewarding=even)
+    assert "holds no checkpoint: training from the start" in capsys.readouterr().err
+    run_marl(marl(start, tmp_path, steps=2, loss={"kl": 0.5}), quiet=False, resume=True, rewarding=even)
+    assert "changed since step-000001: steps 1 -> 2, loss.kl 0.0 -> 0.5" in capsys.readouterr().err
+
+
 def test_a_start_after_a_kill_without_a_checkpoint_begins_anew(start: Path, tmp_path: Path) -> None:
     hooks = Phases("")
     evaluation = {"every": 2, "tasks": [str(start / "tasks.jsonl")], "sampled": False}

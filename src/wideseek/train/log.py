@@ -127,6 +127,10 @@ class Bar:
             of = f" of {self._total:,}" if self._total else ""
             self.say(" · ".join(filter(None, [f"{self._title}: {step:,}{of}", told, left])))
 
+    def restart(self) -> None:
+        """What is left is reckoned from here on: what came before was no step."""
+        self._started = time.monotonic()
+
     def say(self, line: str) -> None:
         """A line of its own, above the bar."""
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -188,6 +188,7 @@ class Training:
             self._interrupted = interrupted
             if self._measures_now() and not self._has_measured():
                 await self._measure(team, bar)
+            bar.restart()
             stream = Stream(
                 lambda number: make_group(self.questions[number], team, self.config, judge, self._rewarding),
                 self.config.questions,
