@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import click
@@ -106,7 +107,9 @@ def _record(groups: Sequence[Group], team: Team, folder: Path) -> None:
     tasks = [msgspec.structs.replace(group.question.task, instance_id=name) for name, group in once.items()]
     setup = Setup(bench="training", trials=len(groups[0].rollouts), workflow=groups[0].rollouts[0].workflow)
     setup.model, setup.width = team.policies["lead"].name, max(group.question.width for group in groups)
-    setup.notes = [f"Rollouts of {folder.name} of a training, by the weights of that moment."]
+    rewards = [reward.value for group in groups for reward in group.rewards if reward.value is not None]
+    step = int(folder.name.removeprefix("step-")) + 1
+    setup.notes = [f"What step {step} learnt from: {len(rewards)} rewards, {fmean(rewards):.3f} on average."]
     with RunFolder(folder, setup, tasks) as run:
         for task, group in zip(tasks, once.values(), strict=True):
             for rollout, score in zip(group.rollouts, group.scores, strict=True):

@@ -34,7 +34,7 @@ def draw_curve(out: Path) -> bool:
         points = _points(lines, f"eval_{name}_{score}")
         if points:
             axes.plot(*_axes(points), marker="o", color=colour, label=f"{SCORES[score]} on fixed questions, {name}")
-    axes.set_title(str(out), fontsize="medium")
+    axes.set_title(out.resolve().name, fontsize="medium")
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)

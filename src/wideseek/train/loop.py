@@ -8,7 +8,8 @@ A training is a folder:
 
     metrics.jsonl, tensorboard/, curve.png    what every step was like
     checkpoints/step-000010/, model/          folders that plain `transformers` loads; state.pt to go on from
-    rollouts/step-000010/, evals/             run folders of evaluations: `wideseek report` opens them
+    rollouts/step-000010/, evals/             run folders of evaluations: `wideseek report` opens them; these rollouts
+                                              are what step 11, the update of the weights of step 10, learnt from
 
 `evaluate` and `record` are given by the caller, who knows evaluations; `rewarding` replaces the reward. Question n, its
 width and its seeds follow from n alone, so a checkpoint holds weights, optimisers and step, and with `staleness = 0` a
@@ -385,7 +386,8 @@ def model_folder(name: str) -> str:
 
 def team_config(config: MarlConfig, folder: str) -> Config:
     """The team that rolls out: the trained model in its roles, the frozen one (or the start's) in the others."""
-    trained = f"{LOCAL}{folder}"
+    bundled = config.model in BUNDLED and folder == model_folder(config.model)
+    trained = config.model if bundled else f"{LOCAL}{folder}"
     frozen = config.frozen or trained
     lead, sub = trained, None
     if set(config.trained) == {"lead"}:
