@@ -363,6 +363,15 @@ def test_a_kind_of_question_that_no_task_has_is_refused(start: Path, tmp_path: P
         Questions(marl(start, tmp_path, data={"tasks": ["pocket"]}))
 
 
+FIGURES = """
+    step seconds reward item_f1 success format_ok access_used tool_calls malformed_calls answered subagents turns
+    dead_groups unscored loss gradient_norm ratio largest_ratio clipped kl reference_kl entropy trained_tokens
+    computed_tokens merged_tokens by_turn_tokens dropped_passes skipped staleness lr_share sampled_tokens
+    sampled_tokens_per_s trained_tokens_per_s seconds_waiting seconds_learning seconds_step eval_greedy_item_f1
+    eval_sampled_item_f1
+"""
+
+
 @pytest.mark.parametrize("name", ["nano-marl", "single", "qwen3-4b"])
 def test_the_same_command_trains_a_tiny_model(name: str, start: Path, tmp_path: Path) -> None:
     """Each published configuration, only smaller: by the command, with evaluation, recorded rollouts and a report."""
@@ -377,6 +386,8 @@ def test_the_same_command_trains_a_tiny_model(name: str, start: Path, tmp_path: 
     assert result.exit_code == 0, result.output
     assert json.loads(result.output.splitlines()[-1])["model"] == str(tmp_path / "model")
     (step,) = (line for line in lines(tmp_path) if "loss" in line)
+    assert set(FIGURES.split()) <= {*step, *lines(tmp_path)[0]}
+    assert list((tmp_path / "tensorboard").glob("events*"))
     assert step["trained_tokens"] == step["sampled_tokens"] > 0
     assert step["skipped"] == 0
     rollouts = tmp_path / "rollouts" / "step-000000"

@@ -83,13 +83,16 @@ def _run(config: SftConfig | MarlConfig, resume: bool, quiet: bool) -> Path:
 
 def _evaluation(config: MarlConfig) -> Evaluate:
     """How the training's fixed questions are evaluated: as `wideseek eval` does, into a run folder."""
+    from wideseek.cli.scores import judging
     from wideseek.evals.run import evaluate, make_setup
     from wideseek.train.loop import model_folder, team_config
 
     async def run(tasks: Sequence[Task], team: Team, folder: Path) -> dict[str, float]:
-        setup = make_setup(", ".join(config.eval.tasks), team_config(config, model_folder(config.model)))
-        setup.modes, setup.width = ["strict"], team.roles["lead"].max_calls
-        summary = (await evaluate(tasks, team, folder, setup, concurrency=len(tasks))).summary
+        who = team_config(config, model_folder(config.model))
+        async with judging(config.judge, config.team) as judge:
+            setup = make_setup(", ".join(config.eval.tasks), who, judge=judge)
+            setup.modes, setup.width = ["strict"], team.roles["lead"].max_calls
+            summary = (await evaluate(tasks, team, folder, setup, judge=judge, concurrency=len(tasks))).summary
         assert summary is not None
         metrics = {name: getattr(summary, name) for name in ("item_f1", "row_f1", "success", "em")}
         return {name: metric.avg for name, metric in metrics.items() if metric is not None}

@@ -55,6 +55,7 @@ class Log:
         if self._board is not None:
             for name, value in figures.items():
                 self._board.add_scalar(name, value, step)
+            self._board.flush()  # a resumed training adds later steps only
 
     def close(self) -> None:
         if self._board is not None:
