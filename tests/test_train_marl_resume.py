@@ -77,7 +77,7 @@ def test_a_training_that_is_killed_while_it_saves_and_while_it_works_gives_the_s
         return done
 
     killed(config, at_work)
-    assert 1 <= len(checkpoints(out)) <= 2
+    assert checkpoints(out), "what was whole is still there"
     run_marl(config, quiet=True, resume=True, rewarding=even)
     assert_same_curve(out, whole)
     wanted, found = weights(whole / "model"), weights(out / "model")
