@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.marl import config, sample, tiny_model
-from wideseek.train.batch import PolicySample
+from wideseek.records import Completion, Rollout, Task, Trajectory, Turn
+from wideseek.train.batch import PolicySample, policy_samples
 from wideseek.train.policy_learner import PolicyLearner, PolicyUpdate
 from wideseek.train.prefix_tree import WORTH, forest, passes
 
@@ -87,6 +88,45 @@ def test_gradients_do_not_depend_on_how_a_step_is_split_or_shared(tokens: int, s
     found, update = gradients(SAMPLES, share_prefixes=share, tokens_per_pass=tokens)
     assert_same(wanted, found)
     assert update.tokens <= update.merged
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.randoms(use_true_random=False), st.integers(1, 5), st.booleans())
+def test_any_partition_of_a_step_adds_up_to_the_same_gradient(random: Any, ranks: int, share: bool) -> None:
+    parts: list[list[PolicySample]] = [[] for _ in range(ranks)]
+    for one in random.sample(SAMPLES, len(SAMPLES)):
+        parts[random.randrange(ranks)].append(one)
+    learner, update = PolicyLearner(tiny_model(), config(share_prefixes=share, tokens_per_pass=90)), PolicyUpdate()
+    for part in parts:
+        learner.accumulate(part, update)
+    assert update.targets == sum(len(one.places) for one in SAMPLES)
+    wanted, _ = gradients(SAMPLES, **ALONE)
+    assert_same(wanted, {name: p.grad for name, p in learner.model.named_parameters() if p.grad is not None})
+
+
+def test_the_samples_of_these_tests_are_off_policy_and_clipped_on_both_sides() -> None:
+    """Good tokens above 1 + clip_high, bad ones below 1 - clip_low, bad ones beyond the dual clip, and many between."""
+    row = forest(SAMPLES, dtype=torch.float64)
+    with torch.no_grad():
+        ratio = (PolicyLearner(tiny_model(), config())._logprobs(tiny_model(), row)[0] - row.targets.logprobs).exp()
+    good = row.targets.weights > 0
+    assert ((ratio > 1.28) & good).sum() > 2
+    assert ((ratio < 0.8) & ~good).sum() > 2
+    assert ((ratio > 10) & ~good).sum() > 0
+    assert ((ratio < 1.28) & good).sum() + ((ratio > 0.8) & (ratio < 10) & ~good).sum() > 5
+
+
+def test_what_a_masked_turn_says_of_its_probabilities_changes_nothing() -> None:
+    """Its tokens are context: the same gradient as where only the other turn is a target."""
+    said = {"prompt_ids": [1, 2], "completion_ids": [3, 4, 5]}
+    turns = [Turn([], Completion(**said, logprobs=[-2.0] * 3)), Turn([], Completion(**said, logprobs=[-1.0] * 3))]
+    turns[0].trainable = False
+    (masked,) = policy_samples([Rollout(task=Task(), trajectories=[Trajectory(role="lead", turns=turns)])], [1.0])
+    turns[0].completion.logprobs = [float("nan")] * 3
+    (odd,) = policy_samples([Rollout(task=Task(), trajectories=[Trajectory(role="lead", turns=turns)])], [1.0])
+    wanted, _ = gradients([sample([1, 2, 3, 4, 5] * 2, [7, 8, 9], [-1.0] * 3, 1 / 3)])
+    assert_same(wanted, gradients([masked])[0])
+    assert_same(wanted, gradients([odd])[0])
 
 
 def test_the_kl_penalty_does_not_depend_on_it_either() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,71 +13,29 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from transformers import AutoModelForCausalLM
 
 from tests.marl import config as settings
-from tests.marl import sample, tiny_model
-from tests.training import terse_tokenizer, tiny
+from tests.marl import even, lines, marl, sample, start_folder, tiny_model, weights
 from wideseek.cli import app
-from wideseek.errors import BadConfig, BadInput, RunDirError
-from wideseek.records import Rollout, Score, Task, write_jsonl
-from wideseek.roles import Profile
+from wideseek.errors import BadConfig, BadInput
+from wideseek.records import Completion, Rollout, Score, Task, Trajectory, Turn, write_jsonl
 from wideseek.scoring.reward import Reward
+from wideseek.train.batch import policy_samples
 from wideseek.train.checkpoint import checkpoints
+from wideseek.train.credit import mark
 from wideseek.train.groups import Group
-from wideseek.train.log import read_metrics
-from wideseek.train.loop import run_marl
-from wideseek.train.model import save_model
+from wideseek.train.loop import model_folder, run_marl
 from wideseek.train.policy_learner import PolicyLearner, PolicyUpdate
-from wideseek.train.questions import Questions
-from wideseek.train.settings import MarlConfig, load_settings
+from wideseek.train.questions import Questions, read_tasks
+from wideseek.train.settings import load_settings
 from wideseek.train.stream import Stream
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
-def even(rollout: Rollout, _: Score) -> Reward:
-    """A reward that any policy can raise: the share of its tokens with an even id."""
-    ids = [at for run in rollout.trajectories for turn in run.turns for at in turn.completion.completion_ids or []]
-    return Reward(sum(at % 2 == 0 for at in ids) / len(ids))
-
-
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny model and tasks."""
-    folder = tmp_path_factory.mktemp("marl")
-    tokenizer = terse_tokenizer(Profile.load("nano"))
-    save_model(tiny(vocab_size=len(tokenizer)), tokenizer, folder / "model")
-    tasks = [
-        Task(instance_id=f"w{n}", question=f"Lighthouses {n}?", answer="```\n| name |\n|---|\n| A |\n```")
-        for n in range(5)
-    ]
-    tasks += [Task(instance_id=f"d{n}", question=f"Where is {n}?", answer=["there"]) for n in range(3)]
-    write_jsonl(folder / "tasks.jsonl", tasks)
-    return folder
-
-
-def marl(start: Path, out: Path, **values: Any) -> MarlConfig:
-    limits = {"max_turns": 2, "max_calls": 2, "context_tokens": 512}
-    team = {
-        "prompts": "nano", "sampling": {"temperature": 1.0, "max_tokens": 12}, "lead": limits, "sub": limits,
-        "local": {"threads": 1, "kv_tokens": 8192}, **values.pop("team", {}),
-    }  # fmt: skip
-    merged: dict[str, Any] = {
-        "model": str(start / "model"), "out": str(out), "data": {"tasks": [str(start / "tasks.jsonl")]}, "questions": 2,
-        "group": 4, "steps": 2, "staleness": 0, "precision": "fp32", "threads": 1, "credit": "all", "widths": [2],
-        "optimizer": {"lr": 0.01, "warmup": 0.0, "decay": 0.0}, "eval": {"every": 0}, "team": team, **values,
-    }  # fmt: skip
-    return MarlConfig.model_validate(merged)
-
-
-def lines(out: Path) -> list[dict[str, Any]]:
-    return read_metrics(out / "metrics.jsonl")
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
-    return found
+    return start_folder(tmp_path_factory.mktemp("marl"))
 
 
 # --------------------------------------------------------------------------------------------------- whole trainings
@@ -98,38 +57,32 @@ def test_a_step_of_staleness_is_bounded_and_learns_too(start: Path, tmp_path: Pa
     assert lines(tmp_path)[-1]["reward"] > lines(tmp_path)[0]["reward"]
 
 
-def test_resuming_after_a_kill_gives_the_same_curve(start: Path, tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    run_marl(marl(start, whole, steps=4), quiet=True, rewarding=even)
-    calls = 0
-
-    def dies(rollout: Rollout, score: Score) -> Reward:
-        nonlocal calls
-        calls += 1
-        if calls > 2 * 8 + 3:  # in the middle of the third step
-            raise KeyboardInterrupt
-        return even(rollout, score)
-
-    with pytest.raises(KeyboardInterrupt):
-        run_marl(marl(start, killed, steps=4, save_every=1), quiet=True, rewarding=dies)
-    assert [path.name for path in checkpoints(killed)] == ["step-000001", "step-000002"]
-    with pytest.raises(RunDirError, match="--resume"):
-        run_marl(marl(start, killed, steps=4), quiet=True, rewarding=even)
-    run_marl(marl(start, killed, steps=4, save_every=1), quiet=True, resume=True, rewarding=even)
-    for name in ("reward", "loss", "gradient_norm", "entropy"):
-        wanted = pytest.approx([line[name] for line in lines(whole)], rel=1e-4, abs=1e-6)
-        assert [line[name] for line in lines(killed)] == wanted, name
-
-
-def test_a_frozen_role_keeps_its_weights_and_gives_no_gradient(start: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("roles", "frozen"), [(["lead"], None), (["sub"], "expert")])
+def test_a_frozen_role_works_and_is_not_trained(
+    roles: list[str], frozen: str | None, start: Path, tmp_path: Path
+) -> None:
     seen: list[Group] = []
 
     def record(groups: Sequence[Group], *_: object) -> None:
         seen.extend(groups)
 
-    run_marl(marl(start, tmp_path, steps=2, roles=["lead"]), quiet=True, record=record, rewarding=even)
+    pocket = {"tasks": ["pocket-train"], "limit": 3}
+    chosen = marl(start, tmp_path, steps=2, roles=roles, frozen=frozen, data=pocket)
+    run_marl(chosen, quiet=True, record=record, rewarding=even)
     runs = [run for group in seen for rollout in group.rollouts for run in rollout.trajectories]
-    assert all(turn.trainable == (run.role == "lead") for run in runs for turn in run.turns)
+    assert {run.role for run in runs} >= {"lead", *roles}
+    assert all(turn.trainable == (run.role in roles) for run in runs for turn in run.turns)
+    versions = {(run.role in roles, turn.completion.version) for run in runs for turn in run.turns}
+    assert versions == {(True, 0), (True, 1)} | ({(False, 0)} if frozen else set())
+
+
+def test_frozen_agents_are_no_samples_and_do_not_count_in_the_weights(start: Path) -> None:
+    group = policy_samples([delegated()], [1.0])
+    assert [sample.role for sample in group] == ["lead", "sub"]
+    frozen = delegated()
+    mark(frozen, "all", well_formed=True, roles=("sub",))
+    (alone,) = policy_samples([frozen], [1.0])
+    assert (alone.role, alone.weight) == ("sub", 2 * group[1].weight)
 
 
 def test_an_outage_changes_no_weight_and_says_why(start: Path, tmp_path: Path) -> None:
@@ -179,6 +132,18 @@ def test_adapters_train_alone_and_the_saved_model_is_plain(start: Path, tmp_path
 # ------------------------------------------------------------------------------------------------------- the learner
 
 
+def delegated() -> Rollout:
+    """A lead and a subagent, of one turn each."""
+    said = Completion(prompt_ids=[1, 2], completion_ids=[3, 4], logprobs=[-1.0, -1.0])
+    return Rollout(
+        trajectories=[
+            Trajectory(role="lead", turns=[Turn([], said)], stop="answer"),
+            Trajectory(role="sub", path="lead/1.1", turns=[Turn([], said)], stop="answer"),
+        ],
+        task=Task(),
+    )
+
+
 def gradients(learner: PolicyLearner) -> list[torch.Tensor]:
     rng = np.random.default_rng(0)
     samples = [sample(rng.integers(0, 50, 20), [18, 19], [-3.0, -3.0], weight) for weight in (0.4, -0.3)]
@@ -214,6 +179,27 @@ def test_a_pass_whose_mean_ratio_is_beyond_the_limit_is_dropped_and_counted() ->
     assert all(p.grad is None for p in learner.model.parameters())
 
 
+@pytest.mark.parametrize("lora", [{}, {"rank": 2}])
+def test_the_reference_of_the_kl_penalty_stays_what_the_model_was_at_first(lora: dict[str, int]) -> None:
+    learner = PolicyLearner(tiny_model(), settings(loss={"kl": 0.1}, lora=lora, optimizer={"lr": 0.01}))
+    one = sample(range(20), [17, 18, 19], [0.0] * 3, 0.5)
+    assert learner.step([one]).reference_kl == pytest.approx(0, abs=1e-9)
+    moved = learner.step([one]).reference_kl
+    assert moved > 1e-6
+    assert learner.step([one]).reference_kl > moved
+
+
+@pytest.mark.parametrize("logprob", [float("nan"), -float("inf")])
+def test_nothing_is_updated_by_a_loss_that_is_not_finite(logprob: float) -> None:
+    learner = PolicyLearner(tiny_model(), settings())
+    before = {name: tensor.clone() for name, tensor in learner.weights().items()}
+    samples = [sample(range(20), [18, 19], [logprob, -3.0], weight) for weight in (0.4, -0.4)]
+    assert not learner.step(samples).finite
+    assert all(torch.equal(before[name], tensor) for name, tensor in learner.weights().items())
+    assert learner.step([sample(range(20), [18], [-3.0], 0.4)]).finite
+    assert learner.optimizers.step(1.0, loss=float("inf")) == 0
+
+
 def test_a_step_without_samples_changes_nothing() -> None:
     learner = PolicyLearner(tiny_model(), settings(optimizer={"weight_decay": 0.1}))
     before = {name: tensor.clone() for name, tensor in learner.weights().items()}
@@ -239,6 +225,30 @@ async def test_batches_come_in_question_order_and_never_ahead_of_the_bound() -> 
         stream.advance(version)
     assert all(number // 3 - at <= 1 for number, at in begun)
     assert any(number // 3 > at for number, at in begun), "the next batch began while stragglers ran"
+
+
+async def test_the_next_batch_is_made_while_stragglers_run_and_while_the_step_is_learnt() -> None:
+    begun: list[int] = []
+    straggler = asyncio.Event()
+
+    async def make(number: int) -> int:
+        begun.append(number)
+        if number == 1:
+            await straggler.wait()
+        return number
+
+    stream = Stream(make, size=2, first=0, last=3, staleness=1)
+    waiting = asyncio.ensure_future(stream.batch(0))
+    await asyncio.sleep(0.01)
+    assert begun == [0, 1, 2, 3], "all of the next batch beside the straggler of this one"
+    straggler.set()
+    assert await waiting == [0, 1]
+    await asyncio.sleep(0.01)  # the learner is at work
+    assert begun == [0, 1, 2, 3], "the batch after it needs the update"
+    stream.advance(1)
+    assert await stream.batch(1) == [2, 3]
+    await asyncio.sleep(0.01)
+    assert begun == [0, 1, 2, 3, 4, 5]
 
 
 async def test_without_staleness_the_next_batch_waits_for_the_update() -> None:
@@ -301,6 +311,9 @@ def test_question_n_is_always_the_same_and_kinds_are_mixed_evenly(start: Path, t
         ("group_sise", 8, "group_sise: unknown; did you mean group"),
         ("loss.clip_hihg", 0.3, "did you mean loss.clip_high"),
         ("roles", ["single"], "single does not work in the workflow 'team'"),
+        ("team.lead.max_turn", 3, "did you mean team.lead.max_turns"),
+        ("team.model", "nano", "team.model: a training has a key of its own for that: model"),
+        ("team.budget.calls", 3, "team.budget: a training has no budget"),
         ("team.sampling.top_p", 0.9, "top_p = 1"),
         ("team.sampling.temperature", 0, "temperature above 0"),
     ],
@@ -312,12 +325,51 @@ def test_bad_settings_are_one_line(key: str, value: Any, said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("expert", "cannot be trained"),
+        ("http://localhost:8000/v1#qwen", "cannot be trained"),
+        ("runs/nano/base/nowhere", "no such folder"),
+        ("/nowhere", "no such folder"),
+    ],
+)
+def test_a_model_that_cannot_be_trained_is_refused_before_anything_is_asked_of_the_hub(name: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        model_folder(name)
+    assert model_folder("Qwen/Qwen3-4B") == "Qwen/Qwen3-4B"
+
+
+def test_tasks_that_nothing_could_be_scored_against_are_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.jsonl"
+    for task, said in ((Task(question="?"), "has no answer"), (Task(question="?", answer="none"), "no gold table")):
+        write_jsonl(path, [task])
+        with pytest.raises(BadInput, match=said):
+            read_tasks([str(path)])
+
+
+def test_a_tokenizer_without_a_chat_template_is_refused(start: Path, tmp_path: Path) -> None:
+    shutil.copytree(start / "model", tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").unlink()
+    with pytest.raises(BadInput, match="the tokenizer has no chat template"):
+        run_marl(marl(start, tmp_path / "out", model=str(tmp_path / "model")), quiet=True)
+
+
 def test_a_kind_of_question_that_no_task_has_is_refused(start: Path, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "wide.jsonl", [Task(instance_id="w", question="?", answer="| a |\n|---|\n| b |")])
     with pytest.raises(BadInput, match="holds no deep task"):
         Questions(marl(start, tmp_path, data={"tasks": [str(tmp_path / "wide.jsonl")], "deep": 0.5}))
     with pytest.raises(BadInput, match="neither a file nor one of pocket-train"):
         Questions(marl(start, tmp_path, data={"tasks": ["pocket"]}))
+
+
+FIGURES = """
+    step seconds reward item_f1 success format_ok access_used tool_calls malformed_calls answered subagents turns
+    dead_groups unscored loss gradient_norm ratio largest_ratio clipped kl reference_kl entropy trained_tokens
+    computed_tokens merged_tokens by_turn_tokens dropped_passes skipped staleness lr_share sampled_tokens
+    sampled_tokens_per_s trained_tokens_per_s seconds_waiting seconds_learning seconds_step eval_greedy_item_f1
+    eval_sampled_item_f1
+"""
 
 
 @pytest.mark.parametrize("name", ["nano-marl", "single", "qwen3-4b"])
@@ -327,11 +379,17 @@ def test_the_same_command_trains_a_tiny_model(name: str, start: Path, tmp_path: 
         "model": str(start / "model"), "steps": 1, "questions": 2, "group": 2, "precision": "fp32", "team.prompts": "nano",
         "data.tasks": [str(start / "tasks.jsonl")], "eval.tasks": [str(start / "tasks.jsonl")], "eval.limit": 1,
         "team.sampling.max_tokens": 6, "team.local.kv_tokens": 8192, "team.local.dtype": "float32", "threads": 1,
+        "loss.kl": 0.01,  # so that something is learnt even where all rewards are 0, as those of random weights are
     }  # fmt: skip
     sets = [part for key, value in smaller.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     result = CliRunner().invoke(app, ["train", str(CONFIGS / f"{name}.toml"), *sets, "--out", str(tmp_path), "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.output.splitlines()[-1])["model"] == str(tmp_path / "model")
+    (step,) = (line for line in lines(tmp_path) if "loss" in line)
+    assert set(FIGURES.split()) <= {*step, *lines(tmp_path)[0]}
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    assert step["trained_tokens"] == step["sampled_tokens"] > 0
+    assert step["skipped"] == 0
     rollouts = tmp_path / "rollouts" / "step-000000"
     page = CliRunner().invoke(app, ["report", str(rollouts)])
     assert page.exit_code == 0, page.output

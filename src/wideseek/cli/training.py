@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import click
@@ -82,12 +83,16 @@ def _run(config: SftConfig | MarlConfig, resume: bool, quiet: bool) -> Path:
 
 def _evaluation(config: MarlConfig) -> Evaluate:
     """How the training's fixed questions are evaluated: as `wideseek eval` does, into a run folder."""
+    from wideseek.cli.scores import judging
     from wideseek.evals.run import evaluate, make_setup
+    from wideseek.train.loop import model_folder, team_config
 
     async def run(tasks: Sequence[Task], team: Team, folder: Path) -> dict[str, float]:
-        setup = make_setup(", ".join(config.eval.tasks), config.team.model_copy(update={"model": config.model}))
-        setup.modes, setup.width = ["strict"], team.roles["lead"].max_calls
-        summary = (await evaluate(tasks, team, folder, setup, concurrency=len(tasks))).summary
+        who = team_config(config, model_folder(config.model))
+        async with judging(config.judge, config.team) as judge:
+            setup = make_setup(", ".join(config.eval.tasks), who, judge=judge)
+            setup.modes, setup.width = ["strict"], team.roles["lead"].max_calls
+            summary = (await evaluate(tasks, team, folder, setup, judge=judge, concurrency=len(tasks))).summary
         assert summary is not None
         metrics = {name: getattr(summary, name) for name in ("item_f1", "row_f1", "success", "em")}
         return {name: metric.avg for name, metric in metrics.items() if metric is not None}
@@ -105,6 +110,9 @@ def _record(groups: Sequence[Group], team: Team, folder: Path) -> None:
     tasks = [msgspec.structs.replace(group.question.task, instance_id=name) for name, group in once.items()]
     setup = Setup(bench="training", trials=len(groups[0].rollouts), workflow=groups[0].rollouts[0].workflow)
     setup.model, setup.width = team.policies["lead"].name, max(group.question.width for group in groups)
+    rewards = [reward.value for group in groups for reward in group.rewards if reward.value is not None]
+    step = int(folder.name.removeprefix("step-")) + 1
+    setup.notes = [f"What step {step} learnt from: {len(rewards)} rewards, {fmean(rewards):.3f} on average."]
     with RunFolder(folder, setup, tasks) as run:
         for task, group in zip(tasks, once.values(), strict=True):
             for rollout, score in zip(group.rollouts, group.scores, strict=True):
@@ -117,6 +125,8 @@ def _record(groups: Sequence[Group], team: Team, folder: Path) -> None:
                     outcome=outcome,
                     problem=score.unscored or "",
                     scores={} if score.unscored else {"strict": score.parts},
+                    spent=rollout.usage,
+                    judge_usage=score.judge,
                 )
                 measure(attempt, rollout, team.profile, team.roles, timed=True)
                 run.save_rollout(msgspec.structs.replace(rollout, task=task))

@@ -106,6 +106,8 @@ def group_figures(groups: Sequence[Group], access: str = "access") -> dict[str, 
         "success": _mean(score.parts.get("score", score.value or 0.0) for _, score, _ in scored),
         "format_ok": _mean(float(score.format_ok) for _, score, _ in scored),
         "access_used": _mean(float(opened_any(rollout, access)) for rollout, _, _ in scored),
+        "tool_calls": _mean(float(len(_calls(rollout))) for rollout, _, _ in scored),
+        "malformed_calls": _mean(float(sum(map(bool, _calls(rollout)))) for rollout, _, _ in scored),
         "answered": _mean(float(rollout.lead.stop == "answer") for rollout, _, _ in scored),
         "subagents": _mean(len(rollout.trajectories) - 1 for rollout, _, _ in scored),
         "turns": _mean(sum(len(run.turns) for run in rollout.trajectories) for rollout, _, _ in scored),
@@ -114,6 +116,12 @@ def group_figures(groups: Sequence[Group], access: str = "access") -> dict[str, 
         "unscored": float(len(rows) - len(scored)),
     }
     return {name: value for name, value in figures.items() if value is not None}
+
+
+def _calls(rollout: Rollout) -> list[str | None]:
+    """What is wrong with each tool call of all agents, `None` where nothing is."""
+    turns = [turn for run in rollout.trajectories for turn in run.turns]
+    return [call.malformed for turn in turns for call in turn.completion.tool_calls]
 
 
 def _mean(values: Iterable[float]) -> float | None:
@@ -148,14 +156,15 @@ def sampled_tokens(groups: Sequence[Group]) -> int:
     )
 
 
-def staleness(groups: Sequence[Group], step: int, roles: Sequence[str]) -> int:
-    """By how many updates the oldest trained turn is behind."""
+def staleness(groups: Sequence[Group], step: int) -> int:
+    """By how many updates the oldest trained token is behind the weights that learn from it, those after `step`."""
     versions = [
         turn.completion.version
         for group in groups
-        for rollout in group.rollouts
+        for rollout, reward in zip(group.rollouts, group.rewards, strict=True)
+        if reward.value is not None
         for run in rollout.trajectories
-        if run.role in roles
         for turn in run.turns
+        if turn.trainable
     ]
     return step - min(versions, default=step)

@@ -67,7 +67,7 @@ class Learner:
             part = self.loss(packed.to(self.device)) / max(1, targets)
             part.backward()  # type: ignore[no-untyped-call]
             loss += part.detach()
-        norm = self.optimizers.step(share)
+        norm = self.optimizers.step(share, float(loss))
         return Update(float(loss), targets, sum(map(len, samples)), norm)
 
     def loss(self, packed: Pack) -> torch.Tensor:

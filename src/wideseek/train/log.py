@@ -26,7 +26,10 @@ PLAIN_EVERY = 30.0  # seconds between two lines of progress where standard error
 
 
 class Log:
-    """The measurements of one training in `out`, from `step` on: what a killed run measured after it is dropped."""
+    """The measurements of one training in `out`, from `step` on: what a killed run measured after it is dropped.
+
+    `step` -1 starts anew: nothing is kept.
+    """
 
     def __init__(self, out: Path, step: int = 0) -> None:
         self.path = out / "metrics.jsonl"
@@ -48,10 +51,11 @@ class Log:
             with self.path.open("ab") as file:
                 file.write(msgspec.json.encode(line) + b"\n")
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
         if self._board is not None:
             for name, value in figures.items():
                 self._board.add_scalar(name, value, step)
+            self._board.flush()  # a resumed training adds later steps only
 
     def close(self) -> None:
         if self._board is not None:
@@ -63,10 +67,10 @@ class Log:
             part.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
             part.replace(self.path)
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> RunDirError:
+def unwritable(path: Path, error: OSError) -> RunDirError:
     return RunDirError(f"{path}: cannot be written ({error.strerror}): make room, then go on with --resume")
 
 
@@ -97,7 +101,10 @@ def _board(folder: Path, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    try:
+        return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    except OSError as error:
+        raise unwritable(folder, error) from error
 
 
 class Bar:
@@ -120,6 +127,10 @@ class Bar:
             self._lined = now
             of = f" of {self._total:,}" if self._total else ""
             self.say(" · ".join(filter(None, [f"{self._title}: {step:,}{of}", told, left])))
+
+    def restart(self) -> None:
+        """What is left is reckoned from here on: what came before was no step."""
+        self._started = time.monotonic()
 
     def say(self, line: str) -> None:
         """A line of its own, above the bar."""

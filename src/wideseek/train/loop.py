@@ -8,7 +8,8 @@ A training is a folder:
 
     metrics.jsonl, tensorboard/, curve.png    what every step was like
     checkpoints/step-000010/, model/          folders that plain `transformers` loads; state.pt to go on from
-    rollouts/step-000010/, evals/             run folders of evaluations: `wideseek report` opens them
+    rollouts/step-000010/, evals/             run folders of evaluations: `wideseek report` opens them; these rollouts
+                                              are what step 11, the update of the weights of step 10, learnt from
 
 `evaluate` and `record` are given by the caller, who knows evaluations; `rewarding` replaces the reward. Question n, its
 width and its seeds follow from n alone, so a checkpoint holds weights, optimisers and step, and with `staleness = 0` a
@@ -20,10 +21,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import shutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from time import monotonic
+from typing import Any, TypeVar
 
 import msgspec
 import torch
@@ -32,11 +34,11 @@ from wideseek.assembly import open_team
 from wideseek.assets import bundled_model
 from wideseek.budget import Budget
 from wideseek.config import LOCAL, Config
-from wideseek.errors import BadInput, BudgetEnded, RunDirError
+from wideseek.errors import BadInput, BudgetEnded, RunDirError, WideseekError
 from wideseek.journal import Journal, locked
 from wideseek.policy.base import Policy
 from wideseek.policy.local import LocalEngine
-from wideseek.policy.names import BUNDLED
+from wideseek.policy.names import BUNDLED, BY_IDS
 from wideseek.policy.sheet import ModelSheet
 from wideseek.policy.template import ChatTemplate
 from wideseek.policy.token import TokenPolicy
@@ -56,7 +58,7 @@ from wideseek.train.groups import (
     sampled_tokens,
     staleness,
 )
-from wideseek.train.log import Bar, Log, progress_bar
+from wideseek.train.log import Bar, Log, progress_bar, read_metrics
 from wideseek.train.model import load_model, silent
 from wideseek.train.optimizer import lr_share
 from wideseek.train.policy_learner import PolicyLearner, PolicyUpdate
@@ -65,7 +67,8 @@ from wideseek.train.settings import MarlConfig, changes
 from wideseek.train.sitting import CONFIG, check_same_model, chosen_device, earlier, interruptible, last_checkpoint
 from wideseek.train.stream import Stream
 
-Evaluate = Callable[[Sequence[Task], Team, Path], Awaitable[dict[str, float]]]
+T = TypeVar("T")
+Evaluate = Callable[[Sequence[Task], Team, Path], Coroutine[Any, Any, dict[str, float]]]
 """Tasks, team and a new folder -> figures such as `item_f1`."""
 Judging = Callable[[], AbstractAsyncContextManager[Judge | None]]
 """Opens the judge; `None` compares exactly."""
@@ -90,10 +93,12 @@ def run_marl(
     `resume` goes on from the last checkpoint in `config.out` (from the start, where there is none). Raises `BadInput`
     and `RunDirError` in one line, and `BudgetEnded` where the user interrupted it: what was learnt is saved then.
     """
-    checkpoint = last_checkpoint(config.out, resume)
     make_room(config.out)
     with locked(config.out), interruptible() as interrupted:
+        checkpoint = last_checkpoint(config.out, resume)
         training = Training(config, checkpoint, evaluate, record, rewarding)
+        if resume and checkpoint is None:
+            training.notes.append(f"{config.out} holds no checkpoint: training from the start")
         with progress_bar("marl", config.steps, training.step, quiet) as bar:
             return asyncio.run(training.run(bar, judging, interrupted))
 
@@ -122,9 +127,11 @@ class Training:
         self.template = ChatTemplate.load(self.model, config.team.tokens.template)
         self.learner = self._learner(checkpoint, device)
         self.step = self._go_on(checkpoint) if checkpoint else 0
-        self._forget_after(self.step)
-        self.log = Log(config.out, self.step)
+        self._forget_after(self.step if checkpoint else -1)
+        self.log = Log(config.out, self.step if checkpoint else -1)
         self.skipped = 0  # updates in a row that were not finite, just now
+        self._saved = self.step if checkpoint else -1
+        self._interrupted: Callable[[], bool] = lambda: False
 
     # --------------------------------------------------------------------------------------------------- beginning
 
@@ -161,12 +168,12 @@ class Training:
         return step
 
     def _forget_after(self, step: int) -> None:
-        """Rollouts and evaluations of steps that a killed sitting made and that are made again."""
-        for folder in [*self.config.out.glob("rollouts/step-*"), *self.config.out.glob("evals/step-*")]:
-            number = folder.name.split("-")[1]
-            again = int(number) >= step if folder.parent.name == "rollouts" else int(number) > step
-            if number.isdigit() and again:
-                shutil.rmtree(folder, ignore_errors=True)
+        """Rollouts and evaluations of steps that a killed sitting made and that are made again; all, where it is -1."""
+        for kind, kept in (("rollouts", step - 1), ("evals", step)):
+            for folder in self.config.out.glob(f"{kind}/step-*"):
+                number = folder.name.split("-")[1]
+                if number.isdigit() and int(number) > kept:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     # ---------------------------------------------------------------------------------------------------- training
 
@@ -179,8 +186,10 @@ class Training:
             if self.step:
                 await engine.load(self.learner.weights(), self.step)
             self._greet(bar)
-            if self.step == 0:
+            self._interrupted = interrupted
+            if self._measures_now() and not self._has_measured():
                 await self._measure(team, bar)
+            bar.restart()
             stream = Stream(
                 lambda number: make_group(self.questions[number], team, self.config, judge, self._rewarding),
                 self.config.questions,
@@ -190,7 +199,7 @@ class Training:
             )
             try:
                 while self.step < self.config.steps:
-                    await self._train_step(stream, team, engine, bar, interrupted)
+                    await self._train_step(stream, team, engine, bar)
             finally:
                 await stream.close()
         place = self.config.out / "model"
@@ -199,42 +208,42 @@ class Training:
         self.log.close()
         return place
 
-    async def _train_step(
-        self, stream: Stream[Group], team: Team, engine: LocalEngine, bar: Bar, interrupted: Callable[[], bool]
-    ) -> None:
+    async def _train_step(self, stream: Stream[Group], team: Team, engine: LocalEngine, bar: Bar) -> None:
         started = monotonic()
-        groups = await self._batch(stream, interrupted)
+        groups = await self._unless_interrupted(stream.batch(self.step))
         waited = monotonic()
         samples = self._samples(groups)
         update = await asyncio.to_thread(self.learner.step, samples, self._share(self.step))
         learnt = monotonic()
         self._check(update, samples)
         await engine.load(self.learner.weights(), self.step + 1)
-        if self._record:
-            self._record(groups, team, self.config.out / "rollouts" / f"step-{self.step:06d}")
-        stale = staleness(groups, self.step, self.config.trained)
+        seconds = {"seconds_waiting": waited - started, "seconds_learning": learnt - waited}
+        stale = staleness(groups, self.step)
         self.step += 1
         stream.advance(self.step)
-        sampled = sampled_tokens(groups)
-        seconds = {"seconds_waiting": waited - started, "seconds_learning": learnt - waited}
-        self._tell(groups, team, update, sampled, {**seconds, "seconds_step": monotonic() - started}, stale, bar)
+        if self._record:
+            self._record(groups, team, self.config.out / "rollouts" / f"step-{self.step - 1:06d}")
+        self._tell(groups, team, update, {**seconds, "seconds_step": monotonic() - started}, stale, bar)
         await self._milestones(team, bar)
 
-    async def _batch(self, stream: Stream[Group], interrupted: Callable[[], bool]) -> list[Group]:
-        """The step's groups; where the user interrupts meanwhile, what was learnt is saved."""
-        waiting = asyncio.ensure_future(stream.batch(self.step))
+    async def _unless_interrupted(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` returns. Where the user interrupts meanwhile, or it fails, what was learnt is saved first."""
+        job = asyncio.ensure_future(work)
         try:
-            while not waiting.done():
-                await asyncio.wait([waiting], timeout=POLL)
-                if interrupted():
-                    self._save()
+            while not job.done():
+                if self._interrupted():
                     raise BudgetEnded(
                         f"interrupted at step {self.step} of {self.config.steps}, which is saved; go on with the same "
                         "command and --resume"
                     )
+                await asyncio.wait([job], timeout=POLL)
+            return job.result()
+        except WideseekError:
+            self._save()
+            raise
         finally:
-            waiting.cancel()
-        return waiting.result()
+            job.cancel()
+            await asyncio.wait([job])
 
     def _samples(self, groups: Sequence[Group]) -> list[PolicySample]:
         rollouts = [rollout for group in groups for rollout in group.rollouts]
@@ -261,10 +270,9 @@ class Training:
 
     async def _milestones(self, team: Team, bar: Bar) -> None:
         """Evaluations and checkpoints that are due."""
-        last = self.step == self.config.steps
-        if self.config.eval.every and (self.step % self.config.eval.every == 0 or last):
+        if self._measures_now():
             await self._measure(team, bar)
-        if self.step % self.config.save_every == 0 or last:
+        if self.step % self.config.save_every == 0 or self.step == self.config.steps:
             self._save()
 
     def _share(self, step: int) -> float:
@@ -272,10 +280,18 @@ class Training:
 
     # --------------------------------------------------------------------------------------------------- measuring
 
+    def _measures_now(self) -> bool:
+        every = self.config.eval.every
+        return bool(self.dev) and bool(every) and (self.step % every == 0 or self.step == self.config.steps)
+
+    def _has_measured(self) -> bool:
+        """Whether an earlier sitting has measured these weights: an interrupted one may have saved them unmeasured."""
+        lines = read_metrics(self.log.path)
+        return any(line["step"] == self.step and any(key.startswith("eval_") for key in line) for line in lines)
+
     async def _measure(self, team: Team, bar: Bar) -> None:
         """The fixed questions, asked greedily and sampled as it is trained, under one version of the weights."""
-        if not self._evaluate or not self.dev:
-            return
+        assert self._evaluate is not None, "without it there are no fixed questions"
         figures: dict[str, float] = {}
         for name, temperature in (("greedy", 0.0), ("sampled", None)):
             if getattr(self.config.eval, name):
@@ -283,7 +299,8 @@ class Training:
                 if temperature is not None:
                     asked.policies = at_temperature(team.policies, temperature)
                 folder = self.config.out / "evals" / f"step-{self.step:06d}-{name}"
-                found = await self._evaluate(self.dev, asked, folder)
+                shutil.rmtree(folder, ignore_errors=True)  # half an evaluation, of a sitting that was interrupted
+                found = await self._unless_interrupted(self._evaluate(self.dev, asked, folder))
                 figures |= {f"eval_{name}_{key}": value for key, value in found.items()}
         self.log.write(self.step, **figures)
         draw_curve(self.config.out)
@@ -306,11 +323,11 @@ class Training:
         groups: Sequence[Group],
         team: Team,
         update: PolicyUpdate,
-        sampled: int,
         seconds: dict[str, float],
         stale: int,
         bar: Bar,
     ) -> None:
+        sampled = sampled_tokens(groups)
         figures = {
             **group_figures(groups, access_tool(team.profile, self.config.team.workflow)),
             **update.figures(),
@@ -328,13 +345,16 @@ class Training:
             told += [f"entropy {figures['entropy']:.2f}", f"clipped {figures['clipped']:.1%}"]
         told.append(f"{figures['sampled_tokens_per_s']:,.0f} tokens/s")
         told += [f"{int(figures['unscored'])} unscored"] if figures["unscored"] else []
+        told += [] if update.targets else ["nothing learnt: all rewards are equal in every group"]
         told += ["update skipped: not finite"] if figures["skipped"] else []
         bar.show(self.step, " · ".join(told))
 
     # ------------------------------------------------------------------------------------------------------- saving
 
     def _save(self) -> None:
-        save_checkpoint(self.config.out, self.step, self._write, self.learner.state(), self.config.keep)
+        if self._saved != self.step:
+            save_checkpoint(self.config.out, self.step, self._write, self.learner.state(), self.config.keep)
+            self._saved = self.step
 
     def _write(self, folder: Path) -> None:
         with silent():
@@ -350,13 +370,24 @@ class Training:
 
 
 def model_folder(name: str) -> str:
-    """Where a model's weights are: a folder or hub name, also as `wideseek ask` takes it."""
-    return str(bundled_model(name)) if name in BUNDLED else name.removeprefix(LOCAL)
+    """Where a model's weights are: a folder or hub name, also as `wideseek ask` takes it.
+
+    Raises `BadInput` for what only answers (a server, the expert) and for a path that is not there.
+    """
+    if name in BUNDLED:
+        return str(bundled_model(name))
+    if name == "expert" or name.startswith((BY_IDS, "http://", "https://")):
+        raise BadInput(f"model {name!r}: cannot be trained: give a folder with weights, a hub name, or nano-base")
+    folder = name.removeprefix(LOCAL)
+    if (folder[:1] in "/.~" or folder.count("/") != 1) and not Path(folder).is_dir() and "/" in folder:
+        raise BadInput(f"model {name!r}: no such folder: give one with weights, a hub name, or nano-base")
+    return folder
 
 
 def team_config(config: MarlConfig, folder: str) -> Config:
     """The team that rolls out: the trained model in its roles, the frozen one (or the start's) in the others."""
-    trained = f"{LOCAL}{folder}"
+    bundled = config.model in BUNDLED and folder == model_folder(config.model)
+    trained = config.model if bundled else f"{LOCAL}{folder}"
     frozen = config.frozen or trained
     lead, sub = trained, None
     if set(config.trained) == {"lead"}:

@@ -40,13 +40,13 @@ class Optimizers:
     def _groups(self) -> list[dict[str, Any]]:
         return [group for part in self._parts for group in part.param_groups]
 
-    def step(self, share: float) -> float:
+    def step(self, share: float, loss: float = 0.0) -> float:
         """One update at `share` of the learning rates; returns the gradient's norm before clipping.
 
-        Where that is not finite nothing is updated. Gradients are gone afterwards.
+        Where that or the `loss` is not finite nothing is updated. Gradients are gone afterwards.
         """
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self._clip))
-        if math.isfinite(norm):
+        if math.isfinite(norm) and math.isfinite(loss):
             for group, rate in zip(self._groups, self._rates, strict=True):
                 group["lr"] = rate * share
             for part in self._parts:

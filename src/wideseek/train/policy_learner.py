@@ -110,7 +110,7 @@ class PolicyLearner:
         update = PolicyUpdate()
         if samples:
             self.accumulate(samples, update)
-            update.norm = self.optimizers.step(share)
+            update.norm = self.optimizers.step(share, update.loss)
         return update
 
     def accumulate(self, samples: Sequence[PolicySample], update: PolicyUpdate) -> None:

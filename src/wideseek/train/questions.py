@@ -17,6 +17,7 @@ import numpy as np
 from wideseek.assets import SPLITS, world_tasks
 from wideseek.errors import BadInput
 from wideseek.records import Kind, Task, read_jsonl
+from wideseek.scoring.spec import Spec, gold_table
 from wideseek.train.settings import MarlConfig
 
 POCKET = "pocket-"
@@ -78,12 +79,21 @@ def read_tasks(names: Sequence[str]) -> list[Task]:
             tasks += read_jsonl(name, Task)
         else:
             raise BadInput(f"tasks: {name!r} is neither a file nor one of {', '.join(POCKET + s for s in SPLITS)}")
-    without = next((task for task in tasks if not task.answer), None)
-    if without is not None:
-        raise BadInput(
-            f"tasks: {without.instance_id or without.question!r} has no answer, so nothing could be rewarded"
-        )
+    for task in tasks:
+        _check(task)
     return tasks
+
+
+def _check(task: Task) -> None:
+    """That an answer could be scored against the task: better told now than when it is its turn."""
+    name = task.instance_id or repr(task.question)
+    if not task.answer:
+        raise BadInput(f"tasks: {name} has no answer, so nothing could be rewarded")
+    if task.kind == "wide":
+        try:
+            Spec.of(task, gold_table(task))
+        except BadInput as error:
+            raise BadInput(f"tasks: {name}: {error}") from error
 
 
 def drawn(tasks: Sequence[Task], limit: int | None, seed: int) -> list[Task]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from wideseek.config import Config, Section, read_toml
+from wideseek.config import BudgetConfig, Config, Section, read_toml
 from wideseek.errors import BadConfig
 
 Precision = Literal["fp32", "bf16"]
@@ -174,6 +174,13 @@ class MarlConfig(Section):
     def _fits(self) -> Self:
         if (self.team.sampling.top_p or 1.0) != 1.0 or self.team.sampling.temperature == 0:
             raise ValueError("team.sampling: what is learnt from is sampled at a temperature above 0 with top_p = 1")
+        for key, own in (("model", "model"), ("sub_model", "frozen"), ("seed", "seed")):
+            if getattr(self.team, key) != getattr(Config(), key):
+                raise ValueError(f"team.{key}: a training has a key of its own for that: {own}")
+        if self.team.budget != BudgetConfig():
+            raise ValueError(
+                "team.budget: a training has no budget: set steps, team.lead.max_turns, team.sub.max_turns"
+            )
         possible = {"lead", "sub"} if self.team.workflow == "team" else {"single"}
         if foreign := sorted(set(self.trained) - possible):
             raise ValueError(f"roles: {foreign[0]} does not work in the workflow {self.team.workflow!r}")
