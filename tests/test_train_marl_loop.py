@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -16,9 +18,11 @@ from click.testing import CliRunner
 
 from tests.marl import config as settings
 from tests.marl import even, lines, marl, sample, start_folder, tiny_model, weights
+from wideseek.assets import bundled_model, world_tasks
 from wideseek.cli import app
 from wideseek.errors import BadConfig, BadInput
 from wideseek.records import Completion, Rollout, Score, Task, Trajectory, Turn, write_jsonl
+from wideseek.scoring.judge import ExactJudge, JudgeFailed
 from wideseek.scoring.reward import Reward
 from wideseek.train.batch import policy_samples
 from wideseek.train.checkpoint import checkpoints
@@ -92,6 +96,36 @@ def test_an_outage_changes_no_weight_and_says_why(start: Path, tmp_path: Path) -
     with pytest.raises(BadInput, match=r"step 0: none of its 8 rollouts could be scored \(the judge is down\)"):
         run_marl(marl(start, tmp_path), quiet=True, rewarding=out)
     before, after = weights(start / "model"), weights(checkpoints(tmp_path)[-1])
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+class DownJudge(ExactJudge):
+    """A judge that cannot be reached."""
+
+    async def accepts(self, *_: object) -> bool:
+        raise JudgeFailed("the judge is down")
+
+
+@asynccontextmanager
+async def no_judging() -> AsyncIterator[DownJudge]:
+    yield DownJudge()
+
+
+def test_a_judge_that_fails_changes_no_weight(tmp_path: Path) -> None:
+    """The bundled start answers in the form asked for, and never what is accepted, so that the judge has to say."""
+    asked = next(task for task in world_tasks("train") if task.kind == "deep")
+    write_jsonl(tmp_path / "tasks.jsonl", [msgspec.structs.replace(asked, answer=["what nobody says"])])
+    config = load_settings(
+        CONFIGS / "nano-marl.toml",
+        {
+            "model": "nano-base", "out": str(tmp_path / "run"), "questions": 1, "group": 4, "steps": 1, "eval.every": 0,
+            "data.tasks": [str(tmp_path / "tasks.jsonl")], "data.deep": 1.0,
+        },
+    )  # fmt: skip
+    assert config.kind == "marl"
+    with pytest.raises(BadInput, match="could be scored .*the judge is down"):
+        run_marl(config, quiet=True, judging=no_judging)
+    before, after = weights(bundled_model("nano-base")), weights(checkpoints(tmp_path / "run")[-1])
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
