@@ -22,6 +22,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,6 +44,7 @@ from wideseek.evals.ablation import (
 if TYPE_CHECKING:
     from wideseek.records import Rollout, Task
     from wideseek.team import Team
+    from wideseek.train.groups import Group
     from wideseek.train.log import Bar
     from wideseek.train.questions import Question
     from wideseek.train.settings import MarlConfig
@@ -143,7 +145,7 @@ def run_ablation(
             out,
             _probes(arm, groups),
         )
-        for seed in planned.seeds[:seeds]
+        for seed in range(base.seed, base.seed + seeds)
         for arm in arms
     ]
     done = [job for job in todo if _has(read_run(out / job.name), job)]
@@ -193,29 +195,27 @@ def _run_jobs(jobs: Sequence[Job], side_by_side: int, all_of_them: Sequence[Job]
     """Run each in a process of its own, and tell how far they are."""
     from wideseek.train.sitting import interruptible
 
-    context = multiprocessing.get_context("spawn")
     told: set[tuple[str, int]] = set()
-    with (
-        interruptible() as interrupted,
-        ProcessPoolExecutor(side_by_side, context, max_tasks_per_child=1) as pool,
-    ):
-        running: dict[Future[None], Job] = {pool.submit(run_job, job): job for job in jobs}
-        waiting = set(running)
+    left, waiting = iter(jobs), set[Future[None]]()
+    spawn = multiprocessing.get_context("spawn")
+    with interruptible() as interrupted, ProcessPoolExecutor(side_by_side, spawn, max_tasks_per_child=1) as pool:
         try:
-            while waiting:
+            while True:
+                # no more than can begin at once: what waits in the pool could not be called off
+                waiting |= {pool.submit(run_job, job) for job in islice(left, side_by_side - len(waiting))}
+                if not waiting:
+                    return
                 ended, waiting = wait(waiting, POLL, FIRST_COMPLETED)
                 _tell(all_of_them, told, bar)
-                for future in ended:
-                    future.result()
                 if interrupted():
                     raise BudgetEnded("interrupted; what was learnt is saved: go on with the same command")
+                for future in ended:
+                    future.result()
         except BrokenProcessPool as error:
             raise BadInput("a run was killed (out of memory?): the same command goes on where it was") from error
         finally:
-            for future in waiting:
-                future.cancel()
             for child in multiprocessing.active_children() if waiting else ():
-                child.terminate()  # they save what they have
+                child.terminate()  # it saves what it has learnt
 
 
 def _tell(jobs: Sequence[Job], told: set[tuple[str, int]], bar: Bar) -> None:
@@ -252,26 +252,29 @@ def _measurements(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Mea
 
 
 def run_job(job: Job) -> None:
-    """Train where that is not done, measure, and write result.json."""
+    """Train where that is not done, measure what is missing, and write result.json."""
     from wideseek.evals.folder import write_whole
 
-    write_whole(job.config.out / RESULT, _supervised(job) if job.arm in CONTROLS else _reinforced(job))
+    job.config.out.mkdir(parents=True, exist_ok=True)
+    make = {"none": _untrained, "marl": _reinforced}.get(ARMS[job.arm].how, _supervised)
+    run = read_run(job.config.out) or make(job)
+    run.probes |= asyncio.run(_probed(job))
+    write_whole(job.config.out / RESULT, run)
+
+
+def _untrained(job: Job) -> Run:
+    measured = asyncio.run(_measured(job.config, job.config.model, job.config.out / "evals" / "start"))
+    return Run(arm=job.arm, seed=job.config.seed, start=measured, final=measured, seconds=0.0)
 
 
 def _reinforced(job: Job) -> Run:
-    """The run of an arm that reinforcement learning trains; `start` is only measured."""
+    """The run of an arm that reinforcement learning trains, which measures before and after itself."""
     from wideseek.cli.training import run_training
     from wideseek.train.curve import smoothed
     from wideseek.train.log import read_metrics
 
-    config, trains = job.config, ARMS[job.arm].how == "marl"
-    if not trains:
-        config.out.mkdir(parents=True, exist_ok=True)
-        measured = asyncio.run(_measured(config, config.model, config.out / "evals" / "start"))
-        probed = asyncio.run(_probed(job, config.model))
-        return Run(arm=job.arm, seed=config.seed, start=measured, final=measured, seconds=0.0, probes=probed)
-    model = config.out / "model"
-    if not (model / "config.json").exists():
+    config = job.config
+    if not _is_trained(config.out):
         run_training(config, resume=True, quiet=True)
     lines = read_metrics(config.out / "metrics.jsonl")
     curve, steps = list(_measurements(lines)), [line for line in lines if "reward" in line]
@@ -288,10 +291,13 @@ def _reinforced(job: Job) -> Run:
             "learnt": int(sum(line["computed_tokens"] for line in steps)),
         },
         figures=_last_figures(lines),
-        probes=asyncio.run(_probed(job, str(model))),
         curve=curve,
         reward=smoothed([(line["step"], line["reward"]) for line in steps]),
     )
+
+
+def _is_trained(out: Path) -> bool:
+    return (out / "model" / "config.json").exists()
 
 
 LAST = 5  # steps
@@ -318,21 +324,18 @@ def _supervised(job: Job) -> Run:
         raise BadInput(f"{job.name}: its size is that of {run_name('joint', config.seed)}, which has not ended")
     sampled, seconds = asyncio.run(_demonstrations(job))
     tokens = joint.tokens["learnt"] + (joint.tokens["sampled"] if ARMS[job.arm].how == "expert" else 0)
-    if not (config.out / "model" / "config.json").exists():
+    if not _is_trained(config.out):
         run_sft(_sft_config(config, max(1, tokens // SFT_TOKENS)), resume=True, quiet=True)
     lines = read_metrics(config.out / "metrics.jsonl")
-    model = str(config.out / "model")
-    final = asyncio.run(_measured(config, model, config.out / "evals" / "final"))
     return Run(
         arm=job.arm,
         seed=config.seed,
         start=joint.start,
-        final=final,
+        final=asyncio.run(_measured(config, str(config.out / "model"), config.out / "evals" / "final")),
         seconds=seconds + lines[-1]["seconds"],
         cpu_seconds=time.process_time(),
         steps=lines[-1]["step"],
         tokens={"sampled": sampled, "learnt": lines[-1]["step"] * SFT_TOKENS},
-        probes=asyncio.run(_probed(job, model)),
     )
 
 
@@ -391,6 +394,11 @@ async def _demonstrations(job: Job) -> tuple[int, float]:
             part.rename(file)
     log.close()
     lines = read_metrics(log.path)
+    if not sum(line["rollouts"] for line in lines):
+        raise BadInput(
+            f"{job.name}: of {config.steps * config.questions} questions none had a rollout better than its others: "
+            "more --set steps, questions or group give it something to learn from"
+        )
     return int(sum(line["sampled"] for line in lines)), lines[-1]["seconds"]
 
 
@@ -420,13 +428,19 @@ async def _demonstrator(
 
         async def best(question: Question) -> tuple[list[Rollout], int]:
             group = await make_group(question, team, config)
-            better = [(a, r) for a, r in zip(group.advantages, group.rollouts, strict=True) if a is not None and a > 0]
-            kept = [max(better, key=lambda pair: pair[0])[1]] if better else []
+            kept = best_of(group)
             for rollout in kept:
                 rollout.pages = {}
             return kept, sampled_tokens([group])
 
         yield taught if ARMS[job.arm].how == "expert" else best
+
+
+def best_of(group: Group) -> list[Rollout]:
+    """The best rollout of a group, where it is better than the mean; nothing where all are alike."""
+    pairs = zip(group.advantages, group.rollouts, strict=True)
+    better = [(advantage, rollout) for advantage, rollout in pairs if advantage is not None and advantage > 0]
+    return [max(better, key=lambda pair: pair[0])[1]] if better else []
 
 
 # ------------------------------------------------------------------------------------------------------- measuring
@@ -443,8 +457,9 @@ def probes(job: Job) -> list[tuple[str, Literal["wide", "deep"], int]]:
     return found
 
 
-async def _probed(job: Job, model: str) -> dict[str, Measured]:
+async def _probed(job: Job) -> dict[str, Measured]:
     place = job.config.out / "evals"
+    model = job.config.model if ARMS[job.arm].how == "none" else str(job.config.out / "model")
     return {
         name: await _measured(job.config, model, place / name.replace(" ", "-"), kind, width)
         for name, kind, width in probes(job)
