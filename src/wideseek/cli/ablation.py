@@ -80,7 +80,7 @@ ARMS: dict[str, Arm] = {
 }
 GROUPS = {
     "roles": ("joint", "lead", "sub"),
-    "data": ("joint", "deep", "hybrid"),
+    "data": ("start", "joint", "deep", "hybrid"),
     "workflow": ("joint", "single"),
     "width": ("start", "joint"),
     "depth": tuple(f"single-{size}" for size in CONTEXTS),
@@ -149,7 +149,7 @@ def run_ablation(
         for arm in arms
     ]
     done = [job for job in todo if _has(read_run(out / job.name), job)]
-    with progress_bar("study", len(todo) * base.steps, sum(job.config.steps for job in done), quiet) as bar:
+    with progress_bar("study", len(todo) * base.steps, sum(_steps(job) for job in todo), quiet) as bar:
         bar.say(
             f"{len(todo)} runs of {base.steps} steps, {len(done)} done, {jobs} side by side · {planned.questions} · "
             f"{out}"
@@ -182,8 +182,8 @@ def _plan(base: MarlConfig, arms: Sequence[str], seeds: int, out: Path) -> Plan:
 
 def _probes(arm: str, groups: set[str]) -> tuple[str, ...]:
     """Further measurements: by width before and after training, short answers where the data vary."""
-    of = {"width": ("start", "joint", *CONTROLS), "data": ("joint", "deep", "hybrid", *CONTROLS)}
-    return tuple(group for group in sorted(groups) if arm in of.get(group, ()))
+    probed = ("data", "width")
+    return tuple(group for group in probed if group in groups and arm in (*GROUPS[group], *CONTROLS))
 
 
 def _has(run: Run | None, job: Job) -> bool:
@@ -220,24 +220,33 @@ def _run_jobs(jobs: Sequence[Job], side_by_side: int, all_of_them: Sequence[Job]
 
 def _tell(jobs: Sequence[Job], told: set[tuple[str, int]], bar: Bar) -> None:
     """What the runs' folders say: measurements as lines, steps on the bar."""
-    from wideseek.train.log import read_metrics
-
-    steps, rewards = 0, []
+    running = []
     for job in jobs:
-        lines = read_metrics(job.config.out / "metrics.jsonl") if job.arm not in CONTROLS else []
-        ended = read_run(job.config.out) is not None
-        at = max((line["step"] for line in lines), default=0)
-        steps += job.config.steps if ended else at
-        if at and not ended:
-            reward = next((line["reward"] for line in reversed(lines) if "reward" in line), None)
-            rewards.append(f"{job.name} at {at}" + (f", reward {reward:.2f}" if reward is not None else ""))
+        lines = _lines(job)
+        if not lines or read_run(job.config.out) is not None:
+            continue
+        reward = next((f", reward {line['reward']:.2f}" for line in reversed(lines) if "reward" in line), "")
+        running.append(f"{job.name} at {lines[-1]['step']}{reward}")
         for step, measured in _measurements(lines):
             if (job.name, step) not in told:
                 told.add((job.name, step))
-                if not ended:
-                    shown = ", ".join(f"{name} {value:.3f}" for name, value in measured.items())
-                    bar.say(f"{job.name}, step {step}: item F1 {shown}")
-    bar.show(steps, " · ".join(rewards))
+                shown = ", ".join(f"{name} {value:.3f}" for name, value in measured.items())
+                bar.say(f"{job.name}, step {step}: item F1 {shown}")
+    bar.show(sum(_steps(job) for job in jobs), " · ".join(running))
+
+
+def _steps(job: Job) -> int:
+    """How far a run is; a control counts as as many steps as others, once it has ended."""
+    if read_run(job.config.out) is not None:
+        return job.config.steps
+    return int(max((line["step"] for line in _lines(job)), default=0))
+
+
+def _lines(job: Job) -> list[dict[str, Any]]:
+    """What a run of reinforcement learning has logged."""
+    from wideseek.train.log import read_metrics
+
+    return [] if job.arm in CONTROLS else read_metrics(job.config.out / "metrics.jsonl")
 
 
 def _measurements(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Measured]]:

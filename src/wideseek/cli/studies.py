@@ -124,7 +124,7 @@ def ablation(
 
     \b
     roles     joint, lead (subagents stay as they were), sub (the lead does)
-    data      joint, deep (short answers only), hybrid (half of each): as many questions
+    data      joint (tables), deep (short answers), hybrid (half of each), the start: as many questions
     workflow  joint, single (one agent instead of a team)
     width     joint and the start, both asked at widths 1, 2, 3, 5 and 10
     depth     single-512, single-1024, single-2048: one agent, trained and asked at that context

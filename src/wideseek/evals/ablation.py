@@ -196,8 +196,10 @@ def summary(study: Ablation) -> dict[str, Any]:
 
 
 def charts(study: Ablation) -> list[Chart]:
-    """The learning curve of each trained arm's first, all arms side by side, and what the probes gave."""
-    found = [_learning(study), _arms(study) if len(study.arms) > 1 else None, _widths(study), _contexts(study)]
+    """The learning curve of the first trained arm, all arms side by side, and what the probes gave."""
+    arms = study.arms if len(study.arms) > 1 else []
+    side_by_side = [_arms(study, arms[at : at + ABREAST]) for at in range(0, len(arms), ABREAST)]
+    found = [_learning(study), *side_by_side, _widths(study), _contexts(study)]
     return [chart for chart in found if chart is not None]
 
 
@@ -213,7 +215,7 @@ def _learning(study: Ablation) -> Chart | None:
     ]
     rewards = _over_seeds([dict(run.reward) for run in runs], intervals=False)
     series.append(Series("reward, smoothed", rewards, colour=2))
-    return Chart(f"Learning curve: {arm}", Axis("step"), Axis("item F1; reward", low=0.0, high=1.0), series)
+    return Chart(f"Learning curve: {arm}", Axis("step"), Axis("item F1; reward", **_SHARE), series)
 
 
 def _decoded(run: Run, decoding: str) -> Iterator[tuple[int, float]]:
@@ -231,19 +233,21 @@ def _point(x: float, found: Spread, name: str, intervals: bool = True) -> Point:
     return Point(x, found.mean, found.low if wide else None, found.high if wide else None, name)
 
 
-def _arms(study: Ablation) -> Chart:
-    arms = study.arms
+ABREAST = 5  # arms of one chart: their names have to fit
+
+
+def _arms(study: Ablation, arms: Sequence[str]) -> Chart:
+    spreads = [arm_spreads(study, arm) for arm in arms]
     series = []
     for number, decoding in enumerate(DECODINGS):
-        spreads = [(at, arm, arm_spreads(study, arm).get(f"final_{decoding}")) for at, arm in enumerate(arms)]
-        points = [_point(at + 0.12 * number, s, f"{arm}, {decoding}: {s}") for at, arm, s in spreads if s]
-        series.append(Series(f"trained, {decoding}", points, kind="dots", colour=number))
-        starts = [(at, arm, arm_spreads(study, arm).get(f"start_{decoding}")) for at, arm in enumerate(arms)]
-        before = [_point(at + 0.12 * number - 0.25, s, f"{arm}, start, {decoding}: {s}") for at, arm, s in starts if s]
-        series.append(Series(f"start, {decoding}", before, kind="dots", colour=number + 2))
+        for when, shift, colour in (("final", 0.06, number), ("start", -0.2, number + 2)):
+            found = [(at, of.get(f"{when}_{decoding}")) for at, of in enumerate(spreads)]
+            x = shift + 0.12 * number
+            points = [_point(at + x, s, f"{arms[at]}, {when}, {decoding}: {s}") for at, s in found if s]
+            series.append(Series(f"{when}, {decoding}", points, kind="dots", colour=colour))
     ticks = [(float(at), arm) for at, arm in enumerate(arms)]
-    x = Axis("arm", low=-0.5, high=len(arms) - 0.5, ticks=ticks)
-    return Chart("Arms", x, Axis("item F1", low=0.0, high=1.0), series)
+    axis = Axis("arm", low=-0.5, high=len(arms) - 0.5, ticks=ticks)
+    return Chart("Before and after training", axis, Axis("item F1", **_SHARE), series)
 
 
 WIDTH, CONTEXT = "width ", "single-"
