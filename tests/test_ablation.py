@@ -44,7 +44,7 @@ def configured(**values: Any) -> MarlConfig:
 def test_groups_stand_for_their_arms_and_controls_bring_the_run_they_are_measured_against():
     assert chosen_arms(["roles"], controls=False) == (["joint", "lead", "sub"], {"roles"})
     assert chosen_arms(["depth"], controls=True)[0] == [
-        "joint", "single-512", "single-1024", "single-2048", "sft", "best-of-n",
+        "joint", "single-512", "single-1024", "single", "sft", "best-of-n",
     ]  # fmt: skip
     assert chosen_arms(["sft"], controls=False)[0] == ["joint", "sft"]
     assert chosen_arms(["width", "data"], controls=False) == (
@@ -192,16 +192,22 @@ def saved(folder: Path, arm: str, seed: int, final: float, **more: Any) -> None:
 
 def planned(folder: Path, *arms: str, seeds: int = 2) -> None:
     write_whole(
-        folder / PLAN, Plan({"model": "m"}, "8 questions", {arm: f"about {arm}" for arm in arms}, list(range(seeds)))
+        folder / PLAN,
+        Plan(
+            {"model": "m", "team": {"single": {"context_tokens": 2048}}},
+            "8 questions",
+            {arm: f"about {arm}" for arm in arms},
+            list(range(seeds)),
+        ),
     )
 
 
 def test_a_study_writes_its_summary_its_table_its_picture_and_one_page(tmp_path):
-    planned(tmp_path, "start", "joint", "single-512", "single-1024")
+    planned(tmp_path, "start", "joint", "single-512", "single")
     widths = {f"width {width}": {"greedy": 0.5, "sampled": 0.1 * width} for width in (1, 2, 5)}
     for seed in (0, 1):
         saved(tmp_path, "joint", seed, 0.7 + 0.1 * seed, probes=widths)
-        for arm in ("start", "single-512", "single-1024"):
+        for arm in ("start", "single-512", "single"):
             saved(tmp_path, arm, seed, 0.5)
     written = {path.name: path for path in write_ablation(load_ablation(tmp_path))}
     assert set(written) == {"summary.json", "study.csv", "study.png", "study.html"}

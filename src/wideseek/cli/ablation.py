@@ -60,7 +60,7 @@ class Arm:
 
 
 SINGLE = {"team.workflow": "single", "roles": []}
-CONTEXTS = (512, 1024, 2048)
+CONTEXTS = (512, 1024)  # besides the configured one
 ARMS: dict[str, Arm] = {
     "start": Arm("the model before any training", {}, "none"),
     "joint": Arm("lead and subagents trained together, as configured", {}),
@@ -68,13 +68,13 @@ ARMS: dict[str, Arm] = {
     "sub": Arm("subagents trained, the lead as at the start", {"roles": ["sub"]}),
     "deep": Arm("trained on questions with a short answer only", {"data.deep": 1.0}),
     "hybrid": Arm("half tables, half short answers, as many questions", {"data.deep": 0.5}),
-    "single": Arm("a single agent instead of a team", SINGLE),
     **{
         f"single-{size}": Arm(
             f"a single agent with {size:,} tokens of context", {**SINGLE, "team.single.context_tokens": size}
         )
         for size in CONTEXTS
     },
+    "single": Arm("a single agent instead of a team", SINGLE),
     "sft": Arm("control: supervised, the expert's demonstrations, for as many tokens", {}, "expert"),
     "best-of-n": Arm("control: supervised, the start's best rollout of each question", {}, "best"),
 }
@@ -83,7 +83,7 @@ GROUPS = {
     "data": ("start", "joint", "deep", "hybrid"),
     "workflow": ("joint", "single"),
     "width": ("start", "joint"),
-    "depth": tuple(f"single-{size}" for size in CONTEXTS),
+    "depth": (*(f"single-{size}" for size in CONTEXTS), "single"),
 }
 CONTROLS = ("sft", "best-of-n")
 WIDTHS = (1, 2, 3, 5, 10)

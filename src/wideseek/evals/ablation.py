@@ -274,6 +274,8 @@ def _widths(study: Ablation) -> Chart | None:
 def _contexts(study: Ablation) -> Chart | None:
     """The single agent, trained and asked at each size of its context."""
     sizes = {int(arm.removeprefix(CONTEXT)): arm for arm in study.arms if arm.removeprefix(CONTEXT).isdigit()}
+    if "single" in study.arms:
+        sizes[study.plan.config["team"]["single"]["context_tokens"]] = "single"
     if len(sizes) < 2:
         return None
     series = []
