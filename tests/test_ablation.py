@@ -15,7 +15,17 @@ from tests.test_train_marl_loop import start as start  # the fixture
 from wideseek.cli import app
 from wideseek.cli.ablation import ARMS, SFT_TOKENS, Job, best_of, chosen_arms, probes, run_job
 from wideseek.errors import BadInput, RunDirError
-from wideseek.evals.ablation import PLAN, RESULT, Plan, Run, load_ablation, read_run, run_name, write_ablation
+from wideseek.evals.ablation import (
+    PLAN,
+    RESULT,
+    Plan,
+    Run,
+    load_ablation,
+    read_plan,
+    read_run,
+    run_name,
+    write_ablation,
+)
 from wideseek.evals.folder import write_whole
 from wideseek.policy.scripted import LABEL
 from wideseek.records import Rollout, Score, Task, read_jsonl
@@ -174,6 +184,11 @@ def test_the_command_trains_in_processes_of_their_own_and_the_same_again_adds_wh
     other = CliRunner().invoke(app, [*command, "--seeds", "1", "--set", "steps=2"])
     assert isinstance(other.exception, BadInput)
     assert "this study has other settings (steps 1 -> 2): choose another --out" in str(other.exception)
+    plan = read_plan(tmp_path / "s")
+    assert plan is not None
+    write_whole(tmp_path / "s" / PLAN, msgspec.structs.replace(plan, weights="others"))
+    replaced = CliRunner().invoke(app, [*command, "--seeds", "1"])
+    assert "began with other weights" in str(replaced.exception)
 
 
 # ------------------------------------------------------------------------------------------------------------- writing

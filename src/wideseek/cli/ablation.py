@@ -15,6 +15,7 @@ from its last checkpoint. Runs tell what they do through their folders, which th
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import multiprocessing
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
@@ -170,14 +171,28 @@ def _plan(base: MarlConfig, arms: Sequence[str], seeds: int, out: Path) -> Plan:
         raise BadInput("eval.every: 0: a study measures before and after: set it, to steps at most")
     config = base.model_dump(mode="json", exclude={"out", "seed"})
     questions = f"{base.eval.limit} {base.eval.kind or ''} questions of {', '.join(base.eval.tasks)}".replace("  ", " ")
-    plan = read_plan(out) or Plan(config, questions)
+    weights = _digest(base.model)
+    plan = read_plan(out) or Plan(config, questions, weights)
     if changed := changes(plan.config, config):
         raise BadInput(f"{out}: this study has other settings ({changed[0]}): choose another --out")
+    if plan.weights != weights:
+        raise BadInput(f"{out}: this study began with other weights of {base.model}: choose another --out")
     plan.arms = {arm: ARMS[arm].about for arm in ARMS if arm in {*plan.arms, *arms}}
     plan.seeds = sorted({*plan.seeds, *range(base.seed, base.seed + seeds)})
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / PLAN, plan)
     return plan
+
+
+def _digest(model: str) -> str:
+    """Of the starting weights, where they are one file here; a model may change under its name."""
+    from wideseek.train.loop import model_folder
+
+    path = Path(model_folder(model)) / "model.safetensors"
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
 
 
 def _probes(arm: str, groups: set[str]) -> tuple[str, ...]:

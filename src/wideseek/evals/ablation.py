@@ -35,10 +35,14 @@ Measured = dict[str, float]
 
 
 class Plan(msgspec.Struct):
-    """The record in ablation.json: `config` is what all arms share, `arms` says of each what it is."""
+    """The record in ablation.json: `config` is what all arms share, `weights` the digest of those that all start from.
+
+    `arms` says of each what it is.
+    """
 
     config: dict[str, Any]
     questions: str
+    weights: str = ""
     arms: dict[str, str] = {}
     seeds: list[int] = []
     format: int = 1
