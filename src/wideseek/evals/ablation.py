@@ -360,13 +360,7 @@ def _runs_html(study: Ablation) -> str:
     return page.table([name.replace("_", " ") for name in rows[0]], shown, style="figures")
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return ""
-    return (
-        f"{value:,.3f}"
-        if isinstance(value, float) and abs(value) < 1000
-        else f"{value:,.0f}"
-        if isinstance(value, float)
-        else str(value)
-    )
+def _shown(value: float | str | None) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3f}" if abs(value) < 1000 else f"{value:,.0f}"
+    return "" if value is None else str(value)
