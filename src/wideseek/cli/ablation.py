@@ -172,7 +172,7 @@ def _plan(base: MarlConfig, arms: Sequence[str], seeds: int, out: Path) -> Plan:
     config = base.model_dump(mode="json", exclude={"out", "seed"})
     questions = f"{base.eval.limit} {base.eval.kind or ''} questions of {', '.join(base.eval.tasks)}".replace("  ", " ")
     weights = _digest(base.model)
-    plan = read_plan(out) or Plan(config, questions, weights)
+    plan = read_plan(out) or Plan(config, questions, weights=weights)
     if changed := changes(plan.config, config):
         raise BadInput(f"{out}: this study has other settings ({changed[0]}): choose another --out")
     if plan.weights != weights:

@@ -42,9 +42,9 @@ class Plan(msgspec.Struct):
 
     config: dict[str, Any]
     questions: str
-    weights: str = ""
     arms: dict[str, str] = {}
     seeds: list[int] = []
+    weights: str = ""
     format: int = 1
 
 
