@@ -12,9 +12,10 @@ ifneq ($(wildcard ../shared/data/README.md),)
 export WIDESEEK_DATA ?= $(abspath ../shared/data)
 endif
 
+SEEDS ?= 1
 QUESTION := Which administrative divisions of South Africa are there? Give the provincial capital and largest city of each.
 
-.PHONY: help demo test test-slow check format bench world nano clean
+.PHONY: help demo train-demo test test-slow check format bench world nano clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,6 +27,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)  ## Ask one broad question on the bundled world; prints the table with its sources
 	$(BIN)/wideseek ask "$(QUESTION)"
+
+train-demo: $(STAMP)  ## Train the lead and subagents of nano-base by reinforcement learning (minutes; SEEDS=3 for three)
+	$(BIN)/wideseek study ablation configs/nano-marl.toml --arms joint --no-controls --seeds $(SEEDS) --jobs 2 \
+		--out runs/train-demo
 
 test: $(STAMP)  ## Run all tests (minutes)
 	$(BIN)/pytest -n auto -m "not slow"

@@ -43,7 +43,7 @@ def train(config: Path, settings: tuple[str, ...], out: Path | None, resume: boo
 
     chosen = load_settings(config, {**read_overrides(settings), "out": str(out) if out else None})
     try:
-        model = _run(chosen, resume, quiet or as_json)
+        model = run_training(chosen, resume=resume, quiet=quiet or as_json)
     except BudgetEnded as ending:
         click.echo(ending, err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
@@ -60,7 +60,8 @@ def train(config: Path, settings: tuple[str, ...], out: Path | None, resume: boo
 _MEASURED = {"held_out_loss", "eval_greedy_item_f1", "eval_sampled_item_f1"}
 
 
-def _run(config: SftConfig | MarlConfig, resume: bool, quiet: bool) -> Path:
+def run_training(config: SftConfig | MarlConfig, *, resume: bool, quiet: bool) -> Path:
+    """Train as configured, evaluations as `wideseek eval` makes them; the trained model's folder."""
     try:
         if config.kind == "sft":
             from wideseek.train.sft import run_sft
@@ -75,13 +76,13 @@ def _run(config: SftConfig | MarlConfig, resume: bool, quiet: bool) -> Path:
         config,
         resume=resume,
         quiet=quiet,
-        evaluate=_evaluation(config),
+        evaluate=evaluation(config),
         record=_record if config.save_rollouts else None,
         judging=lambda: judging(config.judge, config.team),
     )
 
 
-def _evaluation(config: MarlConfig) -> Evaluate:
+def evaluation(config: MarlConfig) -> Evaluate:
     """How the training's fixed questions are evaluated: as `wideseek eval` does, into a run folder."""
     from wideseek.cli.scores import judging
     from wideseek.evals.run import evaluate, make_setup

@@ -266,9 +266,17 @@ def _draw_series(panel: Any, series: Series, colour: str, marker: str) -> None:
     if series.kind == "bars":
         panel.bar(xs, ys, width=series.bar * 0.94, color=colour, label=series.name)
         return
-    line = "-" if series.kind == "line" else ""
+    line = "-" if series.kind == "line" else "none"
     panel.plot(
-        xs, ys, line, marker=marker, color=colour, label=series.name, linewidth=1.8, markersize=5.5, clip_on=False
+        xs,
+        ys,
+        linestyle=line,
+        marker=marker,
+        color=colour,
+        label=series.name,
+        linewidth=1.8,
+        markersize=5.5,
+        clip_on=False,
     )
     for point in series.points:
         if point.low is not None and point.high is not None:

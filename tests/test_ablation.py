@@ -1,0 +1,262 @@
+"""Ablations: which arms there are, what differs between them, that runs are made once, and what is written about them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from tests.test_train_marl_loop import start as start  # the fixture
+from wideseek.cli import app
+from wideseek.cli.ablation import ARMS, SFT_TOKENS, Job, best_of, chosen_arms, probes, run_job
+from wideseek.errors import BadInput, RunDirError
+from wideseek.evals.ablation import (
+    PLAN,
+    RESULT,
+    Plan,
+    Run,
+    load_ablation,
+    read_plan,
+    read_run,
+    run_name,
+    write_ablation,
+)
+from wideseek.evals.folder import write_whole
+from wideseek.policy.scripted import LABEL
+from wideseek.records import Rollout, Score, Task, read_jsonl
+from wideseek.scoring.reward import Reward
+from wideseek.train.groups import Group
+from wideseek.train.log import read_metrics
+from wideseek.train.questions import Question
+from wideseek.train.settings import MarlConfig, load_settings
+
+CONFIG = Path(__file__).parents[1] / "configs" / "nano-marl.toml"
+SMALL = {
+    "steps": 1, "questions": 2, "group": 4, "widths": [2], "eval.limit": 1, "eval.every": 1, "save_rollouts": False,
+    "precision": "fp32",
+}  # fmt: skip
+
+
+def configured(**values: Any) -> MarlConfig:
+    found = load_settings(CONFIG, {**SMALL, **values})
+    assert isinstance(found, MarlConfig)
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------- arms
+
+
+def test_groups_stand_for_their_arms_and_controls_bring_the_run_they_are_measured_against():
+    assert chosen_arms(["roles"], controls=False) == (["joint", "lead", "sub"], {"roles"})
+    assert chosen_arms(["depth"], controls=True)[0] == [
+        "joint", "single-512", "single-1024", "single", "sft", "best-of-n",
+    ]  # fmt: skip
+    assert chosen_arms(["sft"], controls=False)[0] == ["joint", "sft"]
+    assert chosen_arms(["width", "data"], controls=False) == (
+        ["start", "joint", "deep", "hybrid"], {"width", "data"},
+    )  # fmt: skip
+
+
+def test_an_unknown_arm_is_one_line_with_those_that_there_are():
+    with pytest.raises(BadInput, match=r"--arms: 'jiont' is no arm \(start, joint, .*\) and no group \(roles, "):
+        chosen_arms(["jiont"], controls=True)
+
+
+def test_every_arm_is_a_valid_configuration_that_differs_in_what_it_says():
+    of = {name: configured(**arm.changes) for name, arm in ARMS.items()}
+    assert {name: of[name].trained for name in ("joint", "lead", "sub", "single", "single-512")} == {
+        "joint": ("lead", "sub"), "lead": ("lead",), "sub": ("sub",), "single": ("single",), "single-512": ("single",),
+    }  # fmt: skip
+    assert of["single-512"].team.single.context_tokens == 512
+    assert (of["deep"].data.deep, of["hybrid"].data.deep, of["joint"].data.deep) == (1.0, 0.5, 0.0)
+    budget = {(c.steps, c.questions, c.group) for c in of.values()}
+    assert len(budget) == 1, "equal data: every arm asks as many questions as often"
+
+
+def test_what_is_probed_besides_follows_from_the_group(tmp_path):
+    job = Job("joint", configured(widths=[2, 5]), tmp_path, ("data", "width"))
+    assert probes(job) == [*((f"width {w}", "wide", w) for w in (1, 2, 3, 5, 10)), ("short answers", "deep", 5)]
+
+
+def test_the_best_rollout_is_kept_where_it_is_better_than_the_mean():
+    def group(*advantages: float | None) -> Group:
+        rollouts = [Rollout(task=Task(question="?"), trial=n) for n in range(len(advantages))]
+        nothing = [Score() for _ in advantages], [Reward(0.0) for _ in advantages]
+        return Group(Question(0, Task(question="?"), 1, 0), rollouts, *nothing, list(advantages))
+
+    assert [rollout.trial for rollout in best_of(group(-1.0, 0.4, None, 0.9))] == [3]
+    assert best_of(group(0.0, 0.0)) == []
+    assert best_of(group(None, None)) == []
+
+
+# ---------------------------------------------------------------------------------------------------------------- runs
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """nano-base trained for one step, and its two controls."""
+    folder = tmp_path_factory.mktemp("ablation")
+    for arm in ("joint", "sft", "best-of-n"):
+        run_job(Job(arm, configured(out=str(folder / run_name(arm, 0))), folder))
+    return folder
+
+
+def test_a_run_is_a_training_with_what_was_measured_before_and_after(study):
+    run = read_run(study / "joint" / "seed-0")
+    assert run is not None
+    lines = read_metrics(study / "joint" / "seed-0" / "metrics.jsonl")
+    assert run.start == {name: lines[0][f"eval_{name}_item_f1"] for name in ("greedy", "sampled")}
+    assert run.final == {name: lines[-1][f"eval_{name}_item_f1"] for name in ("greedy", "sampled")}
+    assert run.tokens == {"sampled": lines[1]["sampled_tokens"], "learnt": lines[1]["computed_tokens"]}
+    assert run.seconds == lines[-1]["seconds"]
+    assert (study / "joint" / "seed-0" / "model" / "config.json").is_file()
+
+
+def test_controls_learn_from_the_same_questions_for_the_same_tokens(study):
+    joint, sft, best = (read_run(study / arm / "seed-0") for arm in ("joint", "sft", "best-of-n"))
+    assert joint is not None
+    assert sft is not None
+    assert best is not None
+    assert sft.start == best.start == joint.start
+    assert sft.tokens["learnt"] == max(1, sum(joint.tokens.values()) // SFT_TOKENS) * SFT_TOKENS
+    assert best.tokens["learnt"] == max(1, joint.tokens["learnt"] // SFT_TOKENS) * SFT_TOKENS
+    assert best.tokens["sampled"] > 0
+    assert set(sft.final) == set(best.final) == {"greedy", "sampled"}
+    shown = {
+        arm: list(read_jsonl(next((study / arm / "seed-0" / "demonstrations").glob("*.gz")), Rollout))
+        for arm in ("sft", "best-of-n")
+    }
+    taught, best_ones = ({rollout.task.instance_id for rollout in shown[arm]} for arm in shown)
+    assert len(taught) == 2
+    assert best_ones <= taught
+    assert LABEL not in str(shown["sft"][0].answer)
+
+
+def test_what_has_ended_is_not_trained_or_asked_again(study):
+    before = {path: path.read_bytes() for path in study.rglob("*") if path.name in ("metrics.jsonl", "scores.jsonl")}
+    for arm in ("joint", "sft"):
+        (study / arm / "seed-0" / RESULT).unlink()
+        run_job(Job(arm, configured(out=str(study / run_name(arm, 0))), study))
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_control_without_its_run_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="sft/seed-0: its size is that of joint/seed-0, which has not ended"):
+        run_job(Job("sft", configured(out=str(tmp_path / "sft" / "seed-0")), tmp_path))
+
+
+def test_the_command_trains_in_processes_of_their_own_and_the_same_again_adds_what_is_missing(start, tmp_path):
+    tasks = json.dumps([str(start / "tasks.jsonl")])
+    smaller = {
+        **{k: json.dumps(v) for k, v in SMALL.items()}, "model": str(start / "model"), "data.tasks": tasks,
+        "eval.tasks": tasks, "team.sampling.max_tokens": "6", "team.local.kv_tokens": "8192",
+    }  # fmt: skip
+    sets = [part for key, value in smaller.items() for part in ("--set", f"{key}={value}")]
+    command = [
+        "study",
+        "ablation",
+        str(CONFIG),
+        *sets,
+        "--arms",
+        "joint",
+        "--no-controls",
+        "--out",
+        str(tmp_path / "s"),
+    ]
+    done = CliRunner().invoke(app, [*command, "--seeds", "1", "--json"])
+    assert done.exit_code == 0, done.output
+    [run] = json.loads((tmp_path / "s" / "summary.json").read_text())["runs"]
+    assert (run["arm"], run["seed"], set(run["start"]), set(run["final"])) == (
+        "joint",
+        0,
+        {"greedy", "sampled"},
+        {"greedy", "sampled"},
+    )
+    assert run["seconds"] > 0
+    again = CliRunner().invoke(app, [*command, "--seeds", "1"])
+    assert again.exit_code == 0
+    assert "1 done" in again.stderr
+    other = CliRunner().invoke(app, [*command, "--seeds", "1", "--set", "steps=2"])
+    assert isinstance(other.exception, BadInput)
+    assert "this study has other settings (steps 1 -> 2): choose another --out" in str(other.exception)
+    plan = read_plan(tmp_path / "s")
+    assert plan is not None
+    write_whole(tmp_path / "s" / PLAN, msgspec.structs.replace(plan, weights="others"))
+    replaced = CliRunner().invoke(app, [*command, "--seeds", "1"])
+    assert "began with other weights" in str(replaced.exception)
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+def saved(folder: Path, arm: str, seed: int, final: float, **more: Any) -> None:
+    place = folder / run_name(arm, seed)
+    place.mkdir(parents=True)
+    start, end = {"greedy": 0.4, "sampled": 0.3}, {"greedy": final, "sampled": final - 0.1}
+    curve = [(0, start), (10, end)]
+    run = Run(
+        arm=arm, seed=seed, start=start, final=end, seconds=60.0, curve=curve, reward=[(1, 0.3), (10, 0.6)], **more
+    )
+    write_whole(place / RESULT, run)
+
+
+def planned(folder: Path, *arms: str, seeds: int = 2) -> None:
+    write_whole(
+        folder / PLAN,
+        Plan(
+            {"model": "m", "team": {"single": {"context_tokens": 2048}}},
+            "8 questions",
+            {arm: f"about {arm}" for arm in arms},
+            list(range(seeds)),
+        ),
+    )
+
+
+def test_a_study_writes_its_summary_its_table_its_picture_and_one_page(tmp_path):
+    planned(tmp_path, "start", "joint", "single-512", "single")
+    widths = {f"width {width}": {"greedy": 0.5, "sampled": 0.1 * width} for width in (1, 2, 5)}
+    for seed in (0, 1):
+        saved(tmp_path, "joint", seed, 0.7 + 0.1 * seed, probes=widths)
+        for arm in ("start", "single-512", "single"):
+            saved(tmp_path, arm, seed, 0.5)
+    written = {path.name: path for path in write_ablation(load_ablation(tmp_path))}
+    assert set(written) == {"summary.json", "study.csv", "study.png", "study.html"}
+    summary = json.loads(written["summary.json"].read_text())
+    assert [(run["arm"], run["seed"]) for run in summary["runs"]][2:4] == [("joint", 0), ("joint", 1)]
+    assert summary["spread"]["joint"]["final_greedy"] == {"mean": 0.75, "low": 0.7, "high": pytest.approx(0.8)}
+    assert summary["spread"]["joint"]["gain_greedy"]["mean"] == pytest.approx(0.35)
+    rows = list(csv.DictReader(written["study.csv"].open()))
+    assert float(rows[2]["width_5_sampled"]) == pytest.approx(0.5)
+    html = written["study.html"].read_text()
+    assert html.count("<svg") == 4, "learning curve, arms, width, depth"
+    assert "about joint" in html
+    assert "0.750 (0.700 to 0.800)" in html
+    assert "not whether arms do" in html
+    assert written["study.png"].read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_that_are_missing_are_named(tmp_path):
+    planned(tmp_path, "joint")
+    saved(tmp_path, "joint", 1, 0.7)
+    study = load_ablation(tmp_path)
+    assert study.missing == ["joint/seed-0"]
+    assert "Not run yet: joint/seed-0." in write_ablation(study)[-1].read_text()
+    result = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "study.html" in result.output
+
+
+def test_a_folder_without_an_ablation_or_with_nothing_done_is_one_clear_line(tmp_path):
+    with pytest.raises(RunDirError, match="no ablation here"):
+        load_ablation(tmp_path)
+    planned(tmp_path, "joint")
+    with pytest.raises(BadInput, match="no run of this study has ended yet"):
+        write_ablation(load_ablation(tmp_path))
+    (tmp_path / PLAN).write_bytes(msgspec.json.encode({"config": 3}))
+    with pytest.raises(RunDirError, match="cannot be read"):
+        load_ablation(tmp_path)
