@@ -1,35 +1,34 @@
 """A whole step of GRPO against TRL's GRPOTrainer, side by side in one run: rollouts, rewards, one update, new weights.
 
-    python bench/grpo.py [--repeat 3] [--threads 1] [--clock wall] [--setup episodes] [--json]     (needs trl: see below)
+    pip install -r bench/trl-requirements.txt      beside wideseek[train]
+    python bench/grpo.py [--repeat 3] [--threads 1] [--clock wall] [--setup episodes] [--json]
 
-Three setups, all prompt-heavy. G = 8 rollouts a question, temperature 1, AdamW, one update a batch, no KL:
+Three setups, all prompt-heavy: two questions, G = 8 rollouts of each, temperature 1, AdamW, one update a batch, no KL.
 
-* **one turn**: 16 x (438 prompt + 128 new tokens), two questions, on a Qwen3 of 4.03 M parameters with random weights.
-* **episodes**: 16 leads of three turns and their 48 subagents of three turns, same model. Every agent's conversation is
-  a system prompt that its role shares, a question that its group shares (of subagents: a subtask of its own), and after
-  each sampled turn a reply. Lengths are drawn once; how many tokens a turn samples is forced, for random weights never
-  stop. See `lead` and `sub`; what came out is printed.
+* **one turn**: 16 x (438 prompt + 128 new tokens), on a Qwen3 of 4.03 M parameters with random weights.
+* **episodes**: 16 leads of three turns and their 48 subagents of three turns, same model. A conversation is a system
+  prompt that its role shares, a question that its group shares (a subagent: a subtask of its own), and a reply after
+  every sampled turn but the last. How many tokens a turn samples is drawn and forced, for random weights never stop.
 * **pocket**: what `wideseek train configs/nano-marl.toml` does: the bundled nano-base asks the pocket world, with its
   template, tools, stop tokens and scores. TRL replays the conversations: the same prompts and replies, the same number
   of new tokens in every turn.
 
-**wideseek** runs what the training loop runs: a team in the real loop over the local engine, scores, rewards, marks,
-advantages (`groups.make_group`), samples, prefix trees and the update (`PolicyLearner.step`), and the new weights into
-the engine (`LocalEngine.load`). Rewards are replaced by one that differs within each group, so that none is skipped, and
-all turns are trained (`credit = "all"`).
+**wideseek** runs what the training loop runs: the team over the local engine, scores, marks, advantages
+(`groups.make_group`), samples, prefix trees and the update (`PolicyLearner.step`), the new weights into the engine
+(`LocalEngine.load`). Rewards are replaced by one that differs within each group, so that none is skipped, and all turns
+are trained (`credit = "all"`). *bf16* is the learner's autocast with the engine in fp32, as in configs/nano-marl.toml.
 
-**TRL** gets what is fastest for it here: one multi-turn episode per agent, for it knows no subagents (which spares it to
-wait for them); turns by its own `_generate_single_turn`, as its tool loop does: all agents that have one more turn in
-one left-padded batch, which ends with its longest turn. Its tool loop itself is left out (`rollout_func` with an
-`env_mask`), as are templates, parsing and tools, so these cost it nothing. No stop tokens, no gradient checkpointing,
-micro-batches of `--micro` sequences, the cache that `--cache` names; bf16 is its `bf16=True`.
+**TRL** gets what was fastest for it here. It knows no subagents: every agent is an episode of its own, which spares it
+to wait for them. Its tool loop samples the next turn of all episodes in one left-padded batch, which ends with its
+longest turn and computes the history again; so does `Trl.rollout` (its `rollout_func`, with an `env_mask`), by its own
+`_generate_single_turn`, but one batch per role, which pads less. Templates, parsing and tools are left out: they
+cost it nothing. No stop tokens, no checkpointing of activations; micro-batches of `--micro` sequences, the cache that
+`--cache` names; *bf16* is its `bf16=True`.
 
 tok/s are sampled tokens over the seconds of the whole step; the median of the repeats, in which all take turns.
-Phases: *generation* until the last turn is sampled (tools and scores of earlier groups fall into it), *scoring* what
-then is left before the update, *learning*, *weights* into the engine. `--clock cpu` counts this process's own time, for
-machines on which others work too.
-
-    pip install -r bench/trl-requirements.txt      beside wideseek[train]; trl is needed for nothing else
+Phases: *generation* until the last turn is sampled (tools, and scores of groups that ended before, fall into it),
+*scoring* what is left before the update, *learning*, *weights* into the engine. `--clock cpu` counts this process's own
+time, for machines on which others work too.
 """
 
 from __future__ import annotations
@@ -37,19 +36,21 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import os
 import random
 import statistics
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import click
 import torch
-from common import CLOCKS, CONFIG
+from engine import CLOCKS, CONFIG
 from rich.console import Console
 from rich.table import Table
 from transformers import Qwen3ForCausalLM
@@ -78,10 +79,13 @@ from wideseek.train.settings import MarlConfig
 GROUP, QUESTIONS = 8, 2
 PROMPT, NEW = 438, 128
 WIDTH = 3  # subagents of a lead
+MICRO, CACHE = 2, "dynamic"  # what is fastest for TRL here
 PHASES = ("generation", "scoring", "learning", "weights")
 SETUPS = ("one turn", "episodes", "pocket")
 ANSWER = "```markdown\n| Name | Height | Year |\n|---|---|---|\n" + "| Skagen | 46 | 1858 |\n" * 3 + "```"
 OPTIMIZER = {"name": "adamw", "lr": 1e-6, "betas": [0.9, 0.95], "weight_decay": 0.0, "clip": 1.0}
+
+MISSING = "a whole step of GRPO against TRL: needs trl: pip install -r bench/trl-requirements.txt"
 
 Clock = Callable[[], float]
 
@@ -219,12 +223,12 @@ class Clocked(PolicyWrapper):
 class Wideseek:
     """Steps of this project's training, without its log and its files."""
 
-    def __init__(self, setup: str, dtype: str, precision: str, threads: int, clock: Clock) -> None:
+    def __init__(self, setup: str, precision: str, threads: int, clock: Clock) -> None:
         self.clock = clock
         self.groups: list[Group] = []
         self.update: Any = None
         self._runner, self._open = asyncio.Runner(), AsyncExitStack()
-        self.config = marl_config(setup, dtype, precision, threads)
+        self.config = marl_config(setup, precision, threads)
         self._runner.run(self._pocket() if setup == "pocket" else self._forced(setup))
 
     async def _forced(self, setup: str) -> None:
@@ -274,7 +278,7 @@ class Wideseek:
         self._runner.close()
 
 
-def marl_config(setup: str, dtype: str, precision: str, threads: int) -> MarlConfig:
+def marl_config(setup: str, precision: str, threads: int) -> MarlConfig:
     nano = {
         "prompts": "nano",
         "lead": {"max_turns": 4, "max_calls": 10, "context_tokens": 2048},
@@ -294,7 +298,7 @@ def marl_config(setup: str, dtype: str, precision: str, threads: int) -> MarlCon
             "optimizer": OPTIMIZER,
             "team": {
                 "workflow": workflow,
-                "local": {"threads": threads, "max_batch": 256, "dtype": dtype},
+                "local": {"threads": threads, "max_batch": 256},
                 **(nano if setup == "pocket" else {}),
             },
         }
@@ -313,17 +317,28 @@ def random_model() -> Any:
 
 # --------------------------------------------------------------------------------------------------------------- TRL
 
-Episode = list[Planned]
+
+@dataclass
+class Episode:
+    """One agent's conversation, to be replayed."""
+
+    role: str
+    turns: list[Planned]
+
+    @property
+    def new(self) -> int:
+        return sum(turn.new for turn in self.turns)
 
 
 def trace(groups: Sequence[Group]) -> list[Episode]:
     """What every agent was told and how much it said, as many agents as fill TRL's groups."""
     agents = [run for group in groups for rollout in group.rollouts for run in rollout.trajectories]
-    episodes = [
-        [Planned(turn.completion.prompt_ids or [], len(turn.completion.completion_ids or [])) for turn in run.turns]
-        for run in agents
-    ]
+    episodes = [Episode(run.role, [planned(turn.completion) for turn in run.turns]) for run in agents]
     return episodes[: len(episodes) // GROUP * GROUP]
+
+
+def planned(completion: Completion) -> Planned:
+    return Planned(completion.prompt_ids or [], len(completion.completion_ids or []))
 
 
 @dataclass
@@ -333,16 +348,19 @@ class Trl:
     model: Any
     episodes: list[Episode]
     bf16: bool
-    cache: str | None
+    cache: str
     micro: int
     clock: Clock
     marks: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        from transformers import TrainerCallback
+        os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+        warnings.simplefilter("ignore", FutureWarning)
+        from transformers import PrinterCallback, TrainerCallback
         from trl import GRPOConfig, GRPOTrainer
 
         outer = self
+        self._folder = tempfile.TemporaryDirectory()
 
         class Timed(GRPOTrainer):
             """Tells when generation and scoring ended."""
@@ -367,13 +385,14 @@ class Trl:
                 outer.marks.append(outer.clock())
 
         micro = next(size for size in range(self.micro, 0, -1) if len(self.episodes) % size == 0)
+        cache = None if self.cache == "dynamic" else self.cache
         settings = GRPOConfig(
-            output_dir=tempfile.mkdtemp(), per_device_train_batch_size=micro,
+            output_dir=self._folder.name, per_device_train_batch_size=micro,
             gradient_accumulation_steps=len(self.episodes) // micro, num_generations=GROUP, max_steps=1,
             max_completion_length=4096, temperature=1.0, beta=0.0, loss_type="grpo", epsilon=0.2, epsilon_high=0.28,
             delta=10.0, learning_rate=OPTIMIZER["lr"], adam_beta1=0.9, adam_beta2=0.95, weight_decay=0.0,
             max_grad_norm=1.0, gradient_checkpointing=False, bf16=self.bf16, use_cpu=True, disable_tqdm=True,
-            cache_implementation=self.cache, report_to="none", logging_strategy="no", save_strategy="no",
+            cache_implementation=cache, report_to="none", logging_strategy="no", save_strategy="no",
             shuffle_dataset=False, dataloader_pin_memory=False,
         )  # fmt: skip
         self.trainer = Timed(
@@ -385,24 +404,28 @@ class Trl:
             callbacks=[Around()],
             rollout_func=self.rollout,
         )
+        self.trainer.remove_callback(PrinterCallback)
 
     def rollout(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
-        """All episodes, turn by turn: the agents that have one more turn in one batch."""
+        """All episodes, role by role and turn by turn: the agents that have one more turn in one batch."""
         ids: list[list[int]] = [[] for _ in self.episodes]
         mask: list[list[int]] = [[] for _ in self.episodes]
-        for number in range(max(map(len, self.episodes))):
-            running = [at for at, episode in enumerate(self.episodes) if len(episode) > number]
-            for at in running:
-                ids[at] += self.episodes[at][number].delta
-                mask[at] += [0] * len(self.episodes[at][number].delta)
-            trainer.generation_config.max_new_tokens = max(self.episodes[at][number].new for at in running)
-            said, _ = trainer._generate_single_turn([ids[at] for at in running], None, {}, 1)
-            for at, new in zip(running, said, strict=True):
-                kept = new[: self.episodes[at][number].new]
-                assert len(kept) == self.episodes[at][number].new
-                ids[at] += kept
-                mask[at] += [1] * len(kept)
-        starts = [len(episode[0].delta) for episode in self.episodes]
+        for role in sorted({episode.role for episode in self.episodes}):
+            members = [at for at, episode in enumerate(self.episodes) if episode.role == role]
+            for number in range(max(len(self.episodes[at].turns) for at in members)):
+                running = {
+                    at: self.episodes[at].turns[number] for at in members if len(self.episodes[at].turns) > number
+                }
+                for at, turn in running.items():
+                    ids[at] += turn.delta
+                    mask[at] += [0] * len(turn.delta)
+                trainer.generation_config.max_new_tokens = max(turn.new for turn in running.values())
+                said, _ = trainer._generate_single_turn([ids[at] for at in running], None, {}, 1)
+                for (at, turn), new in zip(running.items(), said, strict=True):
+                    assert len(new) >= turn.new
+                    ids[at] += new[: turn.new]
+                    mask[at] += [1] * turn.new
+        starts = [len(episode.turns[0].delta) for episode in self.episodes]
         return {
             "prompt_ids": [one[:start] for one, start in zip(ids, starts, strict=True)],
             "completion_ids": [one[start:] for one, start in zip(ids, starts, strict=True)],
@@ -414,10 +437,17 @@ class Trl:
         self.trainer.train()
         begin, generated, scored, end = self.marks
         seconds = {"generation": generated - begin, "scoring": scored - generated, "learning": end - scored}
-        return Step(sum(turn.new for episode in self.episodes for turn in episode), {**seconds, "weights": 0.0})
+        return Step(sum(episode.new for episode in self.episodes), {**seconds, "weights": 0.0})
+
+    def warm(self) -> None:
+        """A short step, for imports and allocators."""
+        episodes = self.episodes
+        self.episodes = [Episode(e.role, [Planned(e.turns[0].delta[:16], 4)]) for e in episodes]
+        self.step()
+        self.episodes = episodes
 
     def close(self) -> None:
-        return None
+        self._folder.cleanup()
 
 
 def questions(count: int) -> Any:
@@ -462,21 +492,21 @@ class Row:
     times_fp32: float
 
 
-def measured(setup: str, repeat: int, threads: int, clock: Clock, micro: int, cache: str | None) -> list[Row]:
+def measured(setup: str, repeat: int, threads: int, clock: Clock, micro: int, cache: str) -> list[Row]:
     ours = {
-        "wideseek fp32": Wideseek(setup, "float32", "fp32", threads, clock),
-        "wideseek bf16": Wideseek(setup, "bfloat16", "bf16", threads, clock),
+        "wideseek fp32": Wideseek(setup, "fp32", threads, clock),
+        "wideseek bf16": Wideseek(setup, "bf16", threads, clock),
     }
     for engine in ours.values():  # once unmeasured, for imports, allocators and the trace
         engine.step()
-    groups = ours["wideseek fp32"].groups
+    episodes = trace(ours["wideseek fp32"].groups)
     told(setup, ours["wideseek fp32"])
     theirs = {
-        "TRL fp32": Trl(unstopped(setup), trace(groups), False, cache, micro, clock),
-        "TRL bf16": Trl(unstopped(setup), trace(groups), True, cache, micro, clock),
+        "TRL fp32": Trl(unstopped(setup), episodes, False, cache, micro, clock),
+        "TRL bf16": Trl(unstopped(setup), episodes, True, cache, micro, clock),
     }
     for trl in theirs.values():
-        trl.step()
+        trl.warm()
     engines: dict[str, Any] = {**theirs, **ours}
     steps: dict[str, list[Step]] = {name: [] for name in engines}
     for _ in range(repeat):
@@ -528,22 +558,38 @@ def compared(setup: str, steps: dict[str, list[Step]]) -> list[Row]:
 @click.option("--threads", default=1, show_default=True, help="Threads of torch, for all.")
 @click.option("--clock", type=click.Choice(list(CLOCKS)), default="wall", show_default=True)
 @click.option("--setup", "setups", multiple=True, default=SETUPS, show_default=True, type=click.Choice(SETUPS))
-@click.option("--micro", default=8, show_default=True, help="Sequences of TRL's micro-batches.")
-@click.option("--cache", type=click.Choice(["dynamic", "static"]), default="dynamic", show_default=True)
+@click.option("--micro", default=MICRO, show_default=True, help="Sequences of TRL's micro-batches.")
+@click.option("--cache", type=click.Choice(["dynamic", "static"]), default=CACHE, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def main(
-    repeat: int, threads: int, clock: str, setups: tuple[str, ...], micro: int, cache: str, as_json: bool
-) -> None:
+def main(repeat: int, threads: int, clock: str, setups: tuple[str, ...], micro: int, cache: str, as_json: bool) -> None:
     """Measure all engines on all setups."""
+    if not available():
+        raise click.ClickException(MISSING)
     torch.set_num_threads(threads)
     logging.set_verbosity_error()
-    implementation = None if cache == "dynamic" else cache
-    rows = [row for s in setups for row in measured(s, repeat, threads, CLOCKS[clock], micro, implementation)]
+    bench(repeat, threads, clock, as_json, setups, micro, cache)
+
+
+def bench(
+    repeat: int,
+    threads: int,
+    clock: str,
+    as_json: bool,
+    setups: Sequence[str] = SETUPS,
+    micro: int = MICRO,
+    cache: str = CACHE,
+) -> None:
+    """Measure, and print."""
+    rows = [row for setup in setups for row in measured(setup, repeat, threads, CLOCKS[clock], micro, cache)]
     if as_json:
         setting = {"repeat": repeat, "threads": threads, "clock": clock, "micro": micro, "cache": cache}
         print(json.dumps({**setting, "rows": [vars(row) for row in rows]}))
     else:
-        show(rows, f"a step of GRPO; {threads} thread(s), {clock} clock, median of {repeat}")
+        show(rows, f"a whole step of GRPO; {threads} thread(s), {clock} clock, median of {repeat}")
+
+
+def available() -> bool:
+    return find_spec("trl") is not None
 
 
 def show(rows: Sequence[Row], title: str) -> None:
