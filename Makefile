@@ -48,6 +48,7 @@ bench: $(STAMP)  ## Measure: orchestration, scoring, engine, training, and searc
 	$(BIN)/python bench/orchestration.py
 	$(BIN)/python bench/scorer.py
 	$(BIN)/python bench/engine.py
+	$(BIN)/pip install --quiet --requirement bench/trl-requirements.txt
 	$(BIN)/python bench/training.py
 	$(if $(WIDESEEK_DATA),$(BIN)/python bench/corpus.py,@echo "bench/corpus.py: left out, WIDESEEK_DATA is not set")
 

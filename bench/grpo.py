@@ -25,7 +25,7 @@ longest turn and computes the history again; so does `Trl.rollout` (its `rollout
 cost it nothing. No stop tokens, no checkpointing of activations; micro-batches of `--micro` sequences, the cache that
 `--cache` names; *bf16* is its `bf16=True`.
 
-tok/s are sampled tokens over the seconds of the whole step; the median of the repeats, in which all take turns.
+tok/s are sampled tokens over the seconds of the whole step; the best of the repeats, in which all take turns.
 Phases: *generation* until the last turn is sampled (tools, and scores of groups that ended before, fall into it),
 *scoring* what is left before the update, *learning*, *weights* into the engine. `--clock cpu` counts this process's own
 time, for machines on which others work too.
@@ -514,7 +514,7 @@ def measured(setup: str, repeat: int, threads: int, clock: Clock, micro: int, ca
             steps[name].append(engine.step())
     for engine in engines.values():
         engine.close()
-    return compared(setup, {name: sorted(found, key=lambda step: step.total) for name, found in steps.items()})
+    return compared(setup, {name: min(found, key=lambda step: step.total) for name, found in steps.items()})
 
 
 def told(setup: str, ours: Wideseek) -> None:
@@ -536,9 +536,8 @@ def told(setup: str, ours: Wideseek) -> None:
     )
 
 
-def compared(setup: str, steps: dict[str, list[Step]]) -> list[Row]:
-    median = {name: found[len(found) // 2] for name, found in steps.items()}
-    speed = {name: step.tokens / step.total for name, step in median.items()}
+def compared(setup: str, best: dict[str, Step]) -> list[Row]:
+    speed = {name: step.tokens / step.total for name, step in best.items()}
     return [
         Row(
             setup,
@@ -549,12 +548,12 @@ def compared(setup: str, steps: dict[str, list[Step]]) -> list[Row]:
             speed[name] / speed[f"TRL {name.split()[1]}"],
             speed[name] / speed["TRL fp32"],
         )
-        for name, step in median.items()
+        for name, step in best.items()
     ]
 
 
 @click.command()
-@click.option("--repeat", default=3, show_default=True, help="Steps of each; the median counts.")
+@click.option("--repeat", default=3, show_default=True, help="Steps of each; the best counts.")
 @click.option("--threads", default=1, show_default=True, help="Threads of torch, for all.")
 @click.option("--clock", type=click.Choice(list(CLOCKS)), default="wall", show_default=True)
 @click.option("--setup", "setups", multiple=True, default=SETUPS, show_default=True, type=click.Choice(SETUPS))
@@ -585,7 +584,7 @@ def bench(
         setting = {"repeat": repeat, "threads": threads, "clock": clock, "micro": micro, "cache": cache}
         print(json.dumps({**setting, "rows": [vars(row) for row in rows]}))
     else:
-        show(rows, f"a whole step of GRPO; {threads} thread(s), {clock} clock, median of {repeat}")
+        show(rows, f"a whole step of GRPO; {threads} thread(s), {clock} clock, best of {repeat}")
 
 
 def available() -> bool:
