@@ -71,7 +71,7 @@ from wideseek.tools.base import Hit
 from wideseek.train.batch import policy_samples
 from wideseek.train.groups import Group, make_group, sampled_tokens
 from wideseek.train.loop import team_config, trained_engine
-from wideseek.train.model import load_model, prepare
+from wideseek.train.model import load_model, prepare, silent
 from wideseek.train.policy_learner import PolicyLearner
 from wideseek.train.questions import Question, Questions
 from wideseek.train.settings import MarlConfig
@@ -470,7 +470,8 @@ def unstopped(setup: str) -> Any:
     """A fresh copy of a setup's model that no token stops."""
     model = random_model()
     if setup == "pocket":
-        model = Qwen3ForCausalLM.from_pretrained(bundled_model("nano-base"))
+        with silent():
+            model = Qwen3ForCausalLM.from_pretrained(bundled_model("nano-base"))
     model.generation_config.eos_token_id = None
     return model
 
