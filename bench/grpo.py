@@ -79,7 +79,7 @@ from wideseek.train.settings import MarlConfig
 GROUP, QUESTIONS = 8, 2
 PROMPT, NEW = 438, 128
 WIDTH = 3  # subagents of a lead
-MICRO, CACHE = 2, "dynamic"  # what is fastest for TRL here
+MICRO, CACHE = {"fp32": 2, "bf16": 8}, "dynamic"  # what is fastest for TRL here
 PHASES = ("generation", "scoring", "learning", "weights")
 SETUPS = ("one turn", "episodes", "pocket")
 ANSWER = "```markdown\n| Name | Height | Year |\n|---|---|---|\n" + "| Skagen | 46 | 1858 |\n" * 3 + "```"
@@ -493,7 +493,7 @@ class Row:
     times_fp32: float
 
 
-def measured(setup: str, repeat: int, threads: int, clock: Clock, micro: int, cache: str) -> list[Row]:
+def measured(setup: str, repeat: int, threads: int, clock: Clock, micro: int | None, cache: str) -> list[Row]:
     ours = {
         "wideseek fp32": Wideseek(setup, "fp32", threads, clock),
         "wideseek bf16": Wideseek(setup, "bf16", threads, clock),
@@ -503,8 +503,8 @@ def measured(setup: str, repeat: int, threads: int, clock: Clock, micro: int, ca
     episodes = trace(ours["wideseek fp32"].groups)
     told(setup, ours["wideseek fp32"])
     theirs = {
-        "TRL fp32": Trl(unstopped(setup), episodes, False, cache, micro, clock),
-        "TRL bf16": Trl(unstopped(setup), episodes, True, cache, micro, clock),
+        "TRL fp32": Trl(unstopped(setup), episodes, False, cache, micro or MICRO["fp32"], clock),
+        "TRL bf16": Trl(unstopped(setup), episodes, True, cache, micro or MICRO["bf16"], clock),
     }
     for trl in theirs.values():
         trl.warm()
@@ -558,10 +558,12 @@ def compared(setup: str, best: dict[str, Step]) -> list[Row]:
 @click.option("--threads", default=1, show_default=True, help="Threads of torch, for all.")
 @click.option("--clock", type=click.Choice(list(CLOCKS)), default="wall", show_default=True)
 @click.option("--setup", "setups", multiple=True, default=SETUPS, show_default=True, type=click.Choice(SETUPS))
-@click.option("--micro", default=MICRO, show_default=True, help="Sequences of TRL's micro-batches.")
+@click.option("--micro", type=int, help="Sequences of TRL's micro-batches; unset: 2 in fp32, 8 in bf16.")
 @click.option("--cache", type=click.Choice(["dynamic", "static"]), default=CACHE, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def main(repeat: int, threads: int, clock: str, setups: tuple[str, ...], micro: int, cache: str, as_json: bool) -> None:
+def main(
+    repeat: int, threads: int, clock: str, setups: tuple[str, ...], micro: int | None, cache: str, as_json: bool
+) -> None:
     """Measure all engines on all setups."""
     if not available():
         raise click.ClickException(MISSING)
@@ -576,7 +578,7 @@ def bench(
     clock: str,
     as_json: bool,
     setups: Sequence[str] = SETUPS,
-    micro: int = MICRO,
+    micro: int | None = None,
     cache: str = CACHE,
 ) -> None:
     """Measure, and print."""
