@@ -1,6 +1,7 @@
 """Training throughput against plain Hugging Face, side by side in one run, on a Qwen3 of 4.03 M parameters.
 
     python bench/training.py [--repeat 3] [--threads 1] [--clock wall] [--lengths mixed --lengths nano] [--json]
+    python bench/training.py --part grpo          a whole step of reinforcement learning against TRL: see grpo.py
 
 Random weights and tokens: hidden 192, 6 layers, 6 heads over 2 key heads of 32, intermediate 768, vocabulary 4,096,
 tied. A step is forward, backward, clipping and AdamW over the same ragged sequences for everybody:
@@ -30,6 +31,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+import grpo
 import numpy as np
 import torch
 from rich.console import Console
@@ -50,6 +52,7 @@ OPTIMIZER = OptimizerConfig(name="adamw", lr=1e-4)
 NANO_SHARES = (0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 100)
 NANO_LENGTHS = (33, 124, 135, 150, 161, 172, 184, 198, 218, 254, 351, 511, 1007, 1565)
 BATCH = 8
+PARTS = ("supervised", "grpo")
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 TARGETS = {"wideseek fp32": "HF fp32: >= 2.5", "wideseek bf16": "HF bf16: >= 2.5; HF fp32: goal 4"}
 
@@ -178,17 +181,23 @@ def measured(lengths: str, repeat: int, clock: Callable[[], float]) -> list[Row]
 @click.option("--threads", default=1, show_default=True, help="Threads of torch, for all engines.")
 @click.option("--clock", type=click.Choice(list(CLOCKS)), default="wall", show_default=True)
 @click.option("--lengths", "kinds", multiple=True, default=("mixed", "nano"), show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def main(repeat: int, threads: int, clock: str, kinds: tuple[str, ...], as_json: bool) -> None:
+@click.option("--part", "parts", multiple=True, default=PARTS, show_default=True, type=click.Choice(PARTS))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a part.")
+def main(repeat: int, threads: int, clock: str, kinds: tuple[str, ...], parts: tuple[str, ...], as_json: bool) -> None:
     """Measure all engines."""
     torch.set_num_threads(threads)
     logging.set_verbosity_error()
-    rows = [row for kind in kinds for row in measured(kind, repeat, CLOCKS[clock])]
-    setting = {"repeat": repeat, "threads": threads, "clock": clock}
-    if as_json:
-        print(json.dumps({**setting, "rows": [vars(row) for row in rows]}))
-    else:
-        show(rows, f"Qwen3, 4.03 M parameters; {threads} thread(s), {clock} clock, median of {repeat}")
+    if "supervised" in parts:
+        rows = [row for kind in kinds for row in measured(kind, repeat, CLOCKS[clock])]
+        setting = {"repeat": repeat, "threads": threads, "clock": clock}
+        if as_json:
+            print(json.dumps({**setting, "rows": [vars(row) for row in rows]}))
+        else:
+            show(rows, f"Qwen3, 4.03 M parameters; {threads} thread(s), {clock} clock, median of {repeat}")
+    if "grpo" in parts and grpo.available():
+        grpo.bench(repeat, threads, clock, as_json)
+    elif "grpo" in parts:
+        click.echo(grpo.MISSING, err=True)
 
 
 def show(rows: list[Row], title: str) -> None:

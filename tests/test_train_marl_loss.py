@@ -98,7 +98,8 @@ def test_the_counts_for_the_log_are_sums_over_tokens() -> None:
 def trl_loss(model: Any, rows: list[dict[str, Any]], advantages: list[float], loss: LossConfig) -> torch.Tensor:
     """`GRPOTrainer._compute_loss` of TRL on one-turn rollouts, with loss_type="grpo": the mean over rollouts of the mean
     over tokens, which is our weight with one agent. Only what it reads of its trainer is there."""
-    grpo = pytest.importorskip("trl.trainer.grpo_trainer")
+    from trl.trainer import grpo_trainer as grpo
+
     prompts, said = [row["ids"][: row["prompt"]] for row in rows], [row["ids"][row["prompt"] :] for row in rows]
 
     def padded(lists: list[list[Any]], left: bool, fill: float = 0) -> torch.Tensor:
@@ -152,7 +153,7 @@ def test_one_agent_and_one_turn_is_the_grpo_of_trl(seed: int) -> None:
     learner = PolicyLearner(ours, config(loss=loss.model_dump()))
     update = PolicyUpdate()
     learner.accumulate(samples, update)
-    assert update.loss == pytest.approx(float(wanted.detach()), rel=1e-6)  # the library's norms are float32
+    assert update.loss == pytest.approx(float(wanted.detach()), rel=1e-5)  # the library's norms are float32
     assert update.clipped > 0, "the inputs have to reach the clip"
     for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         assert mine.grad is not None, name

@@ -372,6 +372,14 @@ def test_a_device_that_is_not_there_is_refused(train, tmp_path):
     refused(train(training(tmp_path, device="cuda")), "no GPU is available here")
 
 
+def test_the_folder_is_set_like_any_other_key_and_out_comes_first(train, tmp_path):
+    a_file, another = tmp_path / "a", tmp_path / "another"
+    a_file.touch()
+    another.touch()
+    refused(train(training(tmp_path), "--set", f"out={a_file}"), str(a_file))
+    refused(train(training(tmp_path), "--set", f"out={a_file}", "--out", another), str(another))
+
+
 def test_unknown_keys_name_the_nearest_one(train, tmp_path):
     refused(train(training(tmp_path), "--set", "tokens_per_stp=9"), "did you mean tokens_per_step?")
     refused(train(training(tmp_path, kind="rl")), "kind: what to train by: write kind = 'sft' or 'marl', not 'rl'")

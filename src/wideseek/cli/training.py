@@ -41,7 +41,7 @@ def train(config: Path, settings: tuple[str, ...], out: Path | None, resume: boo
     from wideseek.train.log import read_metrics
     from wideseek.train.settings import load_settings
 
-    chosen = load_settings(config, {**read_overrides(settings), "out": str(out) if out else None})
+    chosen = load_settings(config, {**read_overrides(settings), **({"out": str(out)} if out else {})})
     try:
         model = run_training(chosen, resume=resume, quiet=quiet or as_json)
     except BudgetEnded as ending:
