@@ -55,10 +55,10 @@ def test_the_reward_rises_and_the_first_ratio_is_one(start: Path, tmp_path: Path
 
 
 def test_a_step_of_staleness_is_bounded_and_learns_too(start: Path, tmp_path: Path) -> None:
-    run_marl(marl(start, tmp_path, steps=6, staleness=1), quiet=True, rewarding=even)
-    stale = [line["staleness"] for line in lines(tmp_path)]
-    assert max(stale) == 1
-    assert lines(tmp_path)[-1]["reward"] > lines(tmp_path)[0]["reward"]
+    run_marl(marl(start, tmp_path, steps=20, group=8, staleness=1), quiet=True, rewarding=even)
+    made = lines(tmp_path)
+    assert max(line["staleness"] for line in made) == 1
+    assert np.mean([line["reward"] for line in made[-5:]]) > np.mean([line["reward"] for line in made[:5]]) + 0.1
 
 
 @pytest.mark.parametrize(("roles", "frozen"), [(["lead"], None), (["sub"], "expert")])
