@@ -3,8 +3,8 @@
     start      tokenizer and first weights, runs/nano/start
     rollouts   demonstrations of the expert (`demos`), runs/nano/rollouts
     train      configs/nano-sft.toml, then configs/nano-base.toml, runs/nano/sft, runs/nano/base
-    evaluate   on the pocket world (`figures`), runs/nano/figures.json
-    install    what ships, with its cards (`card`), src/wideseek/assets/nano, nano-base
+    install    what ships (`card`), src/wideseek/assets/nano, nano-base
+    evaluate   what ships, on the pocket world (`figures`): runs/nano/figures.json, and the cards
 
 A killed build goes on where it stopped when it is called again. `--until train` stops after that step.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from nano.card import install
+from nano.card import install, write_cards
 from nano.demos import write_demos
 from nano.figures import write_figures
 from nano.tokenizer import build_tokenizer, training_texts
@@ -35,7 +35,7 @@ VOCABULARY = 3584
 CONTEXT = 2048
 WORLDS, LISTS = 5, 600
 SEED = 0
-STEPS = ("start", "rollouts", "train", "evaluate", "install")
+STEPS = ("start", "rollouts", "train", "install", "evaluate")
 
 
 def nano_roles() -> dict[str, Role]:
@@ -80,10 +80,11 @@ def main() -> None:
     if "train" in done:
         train("nano-sft.toml", home / "sft")
         train("nano-base.toml", home / "base")
-    if "evaluate" in done:
-        write_figures(home / "figures.json", home / "sft" / "model", home / "base" / "model")
     if "install" in done:
-        install(home)
+        install("nano", home / "sft" / "model")
+        install("nano-base", home / "base" / "model")
+    if "evaluate" in done:
+        write_cards(write_figures(home / "figures.json"))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """What of a build ships: weights, tokenizer, how to serve them, and a card that says what they are.
 
-Both are trained in fp32; nano is stored so, nano-base in fp16, to keep the package small.
+Both are trained in fp32 and stored in fp16, to keep the package small; engines compute in fp32 again.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from string import Template
@@ -21,24 +20,28 @@ CARDS = Path(__file__).parent
 WORLD = "the bundled pocket world"
 
 
-def install(home: Path) -> None:
-    """Copy what ships of the build in `home` into the package."""
-    figures = json.loads((home / "figures.json").read_text(encoding="utf-8"))
-    for name, folder in (("nano", home / "sft" / "model"), ("nano-base", home / "base" / "model")):
-        place = bundled_model(name)
-        place.mkdir(parents=True, exist_ok=True)
-        for file in SHIPPED:
-            shutil.copyfile(folder / file, place / file)
-        weights = load_file(folder / "model.safetensors")
-        if name == "nano-base":
-            weights = {key: weight.half() for key, weight in weights.items()}
-        save_file(weights, place / "model.safetensors", metadata={"format": "pt"})
-        parameters = sum(weight.numel() for weight in weights.values())
-        about = f"{name}, a demonstration model of {parameters / 1e6:.1f} M parameters"
-        ModelSheet(prompts="nano", temperature=0.0, max_tokens=512, about=about, world=WORLD).write(place)
+def install(name: str, folder: Path) -> None:
+    """Copy what ships of a trained model into the package."""
+    place = bundled_model(name)
+    place.mkdir(parents=True, exist_ok=True)
+    for file in SHIPPED:
+        shutil.copyfile(folder / file, place / file)
+    weights = {key: weight.half() for key, weight in load_file(folder / "model.safetensors").items()}
+    save_file(weights, place / "model.safetensors", metadata={"format": "pt"})
+    about = f"{name}, a demonstration model of {_parameters(name) / 1e6:.1f} M parameters"
+    ModelSheet(prompts="nano", temperature=0.0, max_tokens=512, about=about, world=WORLD).write(place)
+
+
+def write_cards(figures: dict[str, Any]) -> None:
+    """The cards of both models, with these figures of what ships."""
+    for name in ("nano", "nano-base"):
         card = Template((CARDS / f"card-{name}.md").read_text(encoding="utf-8"))
-        values = _values(figures) | {"parameters": f"{parameters / 1e6:.2f} million"}
-        (place / "README.md").write_text(card.substitute(values), encoding="utf-8")
+        values = _values(figures) | {"parameters": f"{_parameters(name) / 1e6:.2f} million"}
+        (bundled_model(name) / "README.md").write_text(card.substitute(values), encoding="utf-8")
+
+
+def _parameters(name: str) -> int:
+    return sum(weight.numel() for weight in load_file(bundled_model(name) / "model.safetensors").values())
 
 
 def _values(figures: dict[str, Any]) -> dict[str, str]:

@@ -26,9 +26,9 @@ SOME = ("-n", "100")  # tables: of a split the first ones, for what is compared 
 SAMPLED = ("--set", "sampling.temperature=1.0")
 
 
-def write_figures(out: Path, nano: Path, base: Path) -> None:
-    """Evaluate both models and write the figures into `out`. What was evaluated before is not done again."""
-    runs = out.parent
+def write_figures(out: Path) -> dict[str, Any]:
+    """Evaluate both bundled models and write the figures into `out`. What was evaluated before is not done again."""
+    runs, nano, base = out.parent, "nano", "nano-base"
     alone = ("--workflow", "single", "--set", f"single.max_turns={TURNS}", "--set", f"single.context_tokens={CONTEXT}")
     figures: dict[str, Any] = {
         "test": evaluated(runs / "test-wide", nano, "test", "wide"),
@@ -44,22 +44,21 @@ def write_figures(out: Path, nano: Path, base: Path) -> None:
     figures["widths"] = widths(runs / "width", nano)
     out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=1))
+    return figures
 
 
-def evaluated(run: Path, model: Path, split: str, kind: str, *options: str) -> dict[str, Any]:
+def evaluated(run: Path, model: str, split: str, kind: str, *options: str) -> dict[str, Any]:
     """The summary of an evaluation, made now or before."""
-    wideseek(
-        *("eval", "pocket", "--split", split, "--kind", kind, "--model", f"local/{model}", "--out", str(run)), *options
-    )
+    wideseek(*("eval", "pocket", "--split", split, "--kind", kind, "--model", model, "--out", str(run)), *options)
     summary: dict[str, Any] = json.loads((run / "summary.json").read_text(encoding="utf-8"))
     kept = ("tasks", "item_f1", "row_f1", "success", "em", "supported", "official")
     return {name: summary[name] for name in kept if summary.get(name) is not None}
 
 
-def widths(out: Path, model: Path) -> dict[str, float]:
+def widths(out: Path, model: str) -> dict[str, float]:
     """Item F1 by width on the first tables of test, every agent with the same limits."""
     limits = ("--turn-limit", TURNS, "--context-limit", CONTEXT, *SOME)
-    wideseek("study", "width", "--values", WIDTHS, *limits, "--model", f"local/{model}", "--out", str(out))
+    wideseek("study", "width", "--values", WIDTHS, *limits, "--model", model, "--out", str(out))
     with (out / "study.csv").open(encoding="utf-8", newline="") as file:
         return {row["value"]: float(row["item_f1"]) for row in csv.DictReader(file)}
 
