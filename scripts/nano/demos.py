@@ -5,7 +5,7 @@
     a share of both, done by one agent alone     rollouts/single.jsonl.gz
     a share of both, by leads of less width      rollouts/narrow.jsonl.gz
     questions that name the table's columns      rollouts/contract.jsonl.gz
-    tests and extremes, of spliced worlds        rollouts/tests.jsonl.gz
+    tests and extremes, of spliced worlds        rollouts/tests-*.jsonl.gz
     both once more, by a teacher with bad habits  rollouts/weak-*.jsonl.gz
     dev tasks, which are only measured on        rollouts/held-out.jsonl.gz
 
@@ -38,6 +38,7 @@ from wideseek.tools.corpus import Corpus
 
 AT_ONCE = 32  # rollouts
 NARROW = (1, 2, 3, 5)
+TESTED = 3  # worlds
 CONTRACTED = ("Which {phrase} are there?", "List all {phrase}.", "{question}", "Give me the {phrase}.")
 
 
@@ -156,8 +157,9 @@ def write_demos(
             if missing("contract"):
                 asked = contract_tasks(train, Profile.load("nano"))
                 keep("contract", await demonstrate(asked, pocket, policy, roles))
-            if missing("tests"):
-                keep("tests", await test_demos(real, lists, seed + 4000, policy, roles))
+            for world in range(TESTED):
+                if missing(f"tests-{world}"):
+                    keep(f"tests-{world}", await test_demos(real, lists, seed + 4000 + world, policy, roles))
             if missing("weak-real"):
                 keep("weak-real", await demonstrate(train, pocket, weak, roles))
         finally:

@@ -23,6 +23,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 from urllib.parse import unquote
 
@@ -437,12 +438,29 @@ def _report(subtask: _Subtask, url: str, text: str, manner: Manner) -> Completio
     if subtask.test:
         tested = _value(facts, subtask.test.column)
         passes = subtask.test.holds(tested)
+        steps = "" if subtask.test.op == "is" else _compared(tested, subtask.test.value)
         notes.append(
-            f"{subtask.test.column}: {tested} {_SIGNS[subtask.test.op]} {subtask.test.value}: {_YES_NO[passes]}"
+            f"{subtask.test.column}: {tested} {_SIGNS[subtask.test.op]} {subtask.test.value}: {steps}{_YES_NO[passes]}"
         )
         report = report if passes else f"#{subtask.number} no"
     thought = "\n".join(notes) if manner.thinks else ""
     return Completion(text=report, reasoning=thought, model="expert", usage=Usage(calls=1))
+
+
+def _compared(value: str, bound: str) -> str:
+    """How two numbers compare, in steps that a small model can take: how many digits each has before the point, then
+    digit by digit, until they differ (8,460 and 15,000: `4 < 5: `; 18,360 and 15,000: `5 = 5, 1 = 1, 8 > 5: `)."""
+    numbers = [number for number in (first_number(value), first_number(bound)) if number is not None and number >= 0]
+    if len(numbers) < 2:
+        return ""
+    (one, one_part), (other, other_part) = (f"{number:f}".rstrip("0").split(".") for number in numbers)
+    pairs = [(len(one), len(other)), *zip(one, other, strict=False), *zip_longest(one_part, other_part, fillvalue="0")]
+    differ = next((at for at, (a, b) in enumerate(pairs) if a != b), len(pairs))
+    return f"{', '.join(f'{a} {_relation(int(a), int(b))} {b}' for a, b in pairs[: differ + 1])}: "
+
+
+def _relation(one: int, other: int) -> str:
+    return "=" if one == other else ">" if one > other else "<"
 
 
 def _value(facts: dict[str, str], column: str) -> str:
