@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -127,6 +128,21 @@ async def test_a_teachers_subagents_test_what_the_lead_asks_them_to_test():
     ruled_out = [run for run in reports if run.answer.endswith(" no")]
     assert ruled_out
     assert all(run.turns[-1].completion.reasoning.endswith(": no") for run in ruled_out)
+
+
+async def test_a_teacher_compares_numbers_digit_by_digit_and_the_last_step_decides():
+    notes = [
+        run.turns[-1].completion.reasoning.splitlines()[-1]
+        for rollout in await taught(TEACHING, "filtered", 60)
+        for run in rollout.trajectories[2:]
+    ]
+    compared = [re.fullmatch(r".* ([<>]) .*: (?:.*, )?(\d+) (\d+) ([<=>]): (yes|no)", note) for note in notes]
+    found = [match for match in compared if match]
+    assert {match[5] for match in found} == {"yes", "no"}
+    for match in found:
+        one, other = int(match[2]), int(match[3])
+        assert match[4] == ("=" if one == other else ">" if one > other else "<")
+        assert (match[1] == match[4]) == (match[5] == "yes"), match[0]
 
 
 async def test_a_teacher_notes_the_best_so_far_before_it_picks_an_extreme():

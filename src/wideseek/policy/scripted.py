@@ -449,14 +449,14 @@ def _report(subtask: _Subtask, url: str, text: str, manner: Manner) -> Completio
 
 def _compared(value: str, bound: str) -> str:
     """How two numbers compare, in steps that a small model can take: how many digits each has before the point, then
-    digit by digit, until they differ (8,460 and 15,000: `4 < 5: `; 18,360 and 15,000: `5 = 5, 1 = 1, 8 > 5: `)."""
+    digit by digit, until they differ (8,460 and 15,000: `4 5 <: `; 18,360 and 15,000: `5 5 =, 1 1 =, 8 5 >: `)."""
     numbers = [number for number in (first_number(value), first_number(bound)) if number is not None and number >= 0]
     if len(numbers) < 2:
         return ""
     (one, one_part), (other, other_part) = (f"{number:f}".rstrip("0").split(".") for number in numbers)
     pairs = [(len(one), len(other)), *zip(one, other, strict=False), *zip_longest(one_part, other_part, fillvalue="0")]
     differ = next((at for at, (a, b) in enumerate(pairs) if a != b), len(pairs))
-    return f"{', '.join(f'{a} {_relation(int(a), int(b))} {b}' for a, b in pairs[: differ + 1])}: "
+    return f"{', '.join(f'{a} {b} {_relation(int(a), int(b))}' for a, b in pairs[: differ + 1])}: "
 
 
 def _relation(one: int, other: int) -> str:
