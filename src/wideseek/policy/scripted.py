@@ -454,7 +454,11 @@ def _compared(value: str, bound: str) -> str:
     if len(numbers) < 2:
         return ""
     (one, one_part), (other, other_part) = (f"{number:f}".rstrip("0").split(".") for number in numbers)
-    pairs = [(len(one), len(other)), *zip(one, other, strict=False), *zip_longest(one_part, other_part, fillvalue="0")]
+    pairs = [
+        (str(len(one)), str(len(other))),
+        *zip(one, other, strict=False),
+        *zip_longest(one_part, other_part, fillvalue="0"),
+    ]
     differ = next((at for at, (a, b) in enumerate(pairs) if a != b), len(pairs))
     return f"{', '.join(f'{a} {b} {_relation(int(a), int(b))}' for a, b in pairs[: differ + 1])}: "
 
