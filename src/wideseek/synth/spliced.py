@@ -29,6 +29,7 @@ SHORTEST, LONGEST = 3, 12  # members of a list, as in the pocket world
 FOREIGN = 0.15  # share of lists whose names are written in a script of their own
 NEAR_DUPLICATES = 0.15  # share of names made from another name of the same list: the hard copies
 REPEATING = 0.3  # share of columns with few different values
+SHARING = 0.3  # share of text columns that have words of the name or of another column: a city, the city's stadium
 LONGEST_NAME, LONGEST_VALUE = 36, 32
 
 
@@ -111,6 +112,7 @@ class _Splicer:
         while len(names) < size:
             names.append(self._fresh(draw, is_usable_name))
         columns = self._columns(phrase, len(names))
+        self._share_words(names, columns)
         return WorldList(
             phrase=phrase,
             article=phrase,
@@ -214,6 +216,32 @@ class _Splicer:
             few = made[: self.rng.randint(2, 4)]
             made = [self.rng.choice(few) for _ in range(rows)]
         return made
+
+    def _share_words(self, names: Sequence[str], columns: dict[str, list[str]]) -> None:
+        """Some text columns get values with words of what stands beside them, which are easily mistaken for it."""
+        texts = [name for name, values in columns.items() if column_kind(values) == "text"]
+        for name in texts:
+            if self.rng.random() < SHARING:
+                sources = [names, *(columns[other] for other in texts if other != name)]
+                beside = zip(columns[name], self.rng.choice(sources), strict=True)
+                made = [self._akin(value, other) for value, other in beside]
+                if len({value.lower() for value in made}) > 1:
+                    columns[name] = made
+
+    def _akin(self, value: str, other: str) -> str:
+        """A value with words of `other`; as it was where that makes none that is usable."""
+        word, part = self._word(), self.rng.choice(other.split())
+        drafts = [
+            f"{other} {word}",
+            f"{part} {word}",
+            f"{word} {part}",
+            f"{word} ({part})",
+            f"{word}, {part}",
+            part,
+            other,
+        ]
+        draft = self.rng.choice([*drafts, value])
+        return draft if is_usable_cell(draft) and len(draft) <= LONGEST_VALUE else value
 
     def _value(self, column: Column, like: str) -> str:
         for value in self._drafts(column, like):
