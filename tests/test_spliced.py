@@ -73,3 +73,13 @@ async def test_the_expert_solves_a_spliced_world_by_reading_it():
     tasks = tasks_of(made, 0)
     right = [is_right((await team.solve(task)).answer, task) for task in tasks]
     assert sum(right) > 0.95 * len(tasks), "the grammar reads all but a few of the questions"
+
+
+def test_some_values_begin_with_the_whole_value_of_another_column():
+    lists = spliced_lists(real(), 100, 5)
+    nested = [one for one in lists if any(_nested([member.name, *member.values]) for member in one.members)]
+    assert len(nested) > 10
+
+
+def _nested(values: list[str]) -> bool:
+    return any(len(a) > 3 and b.startswith(f"{a} ") for a in values for b in values)
