@@ -40,14 +40,14 @@ def test_the_bundled_model_is_asked_by_default_with_the_prompts_that_it_was_trai
 
 def test_without_torch_the_expert_answers_and_says_what_to_install(monkeypatch):
     monkeypatch.setattr(assembly, "find_spec", lambda name: None)
-    result = wideseek.ask("List the chemical elements of group 18 with their symbol and mass.")
+    result = wideseek.ask("List all chemical elements of group 18 with their symbol and mass.")
     assert result.status == "complete"
     assert result.label == "scripted expert, no language model"
     assert any("pip install 'wideseek[local]'" in note for note in result.notes)
 
 
 def test_the_expert_by_choice_needs_no_hint():
-    result = wideseek.ask("List the chemical elements of group 18 with their symbol and mass.", model="expert")
+    result = wideseek.ask("List all chemical elements of group 18 with their symbol and mass.", model="expert")
     assert result.notes == []
 
 
