@@ -159,11 +159,14 @@ def _opened(folder: Path) -> tantivy.Index:
     """The text index, also from a folder that cannot be written: tantivy wants to make a lock file beside its files."""
     if os.access(folder, os.W_OK):
         return tantivy.Index.open(str(folder))
-    with tempfile.TemporaryDirectory(prefix="wideseek-") as links:
+    links = Path(tempfile.mkdtemp(prefix="wideseek-"))
+    try:
         for file in folder.iterdir():
             if not file.name.endswith(".lock"):
-                (Path(links) / file.name).symlink_to(file.absolute())
-        return tantivy.Index.open(links)
+                (links / file.name).symlink_to(file.absolute())
+        return tantivy.Index.open(str(links))
+    finally:
+        shutil.rmtree(links, ignore_errors=True)  # tantivy may be making its lock file there just now
 
 
 @contextlib.contextmanager
