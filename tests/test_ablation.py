@@ -54,7 +54,7 @@ def configured(**values: Any) -> MarlConfig:
 def test_groups_stand_for_their_arms_and_controls_bring_the_run_they_are_measured_against():
     assert chosen_arms(["roles"], controls=False) == (["joint", "lead", "sub"], {"roles"})
     assert chosen_arms(["depth"], controls=True)[0] == [
-        "joint", "single-512", "single-1024", "single", "sft", "best-of-n",
+        "joint", "single-768", "single-1280", "single", "sft", "best-of-n",
     ]  # fmt: skip
     assert chosen_arms(["sft"], controls=False)[0] == ["joint", "sft"]
     assert chosen_arms(["width", "data"], controls=False) == (
@@ -69,10 +69,10 @@ def test_an_unknown_arm_is_one_line_with_those_that_there_are():
 
 def test_every_arm_is_a_valid_configuration_that_differs_in_what_it_says():
     of = {name: configured(**arm.changes) for name, arm in ARMS.items()}
-    assert {name: of[name].trained for name in ("joint", "lead", "sub", "single", "single-512")} == {
-        "joint": ("lead", "sub"), "lead": ("lead",), "sub": ("sub",), "single": ("single",), "single-512": ("single",),
+    assert {name: of[name].trained for name in ("joint", "lead", "sub", "single", "single-768")} == {
+        "joint": ("lead", "sub"), "lead": ("lead",), "sub": ("sub",), "single": ("single",), "single-768": ("single",),
     }  # fmt: skip
-    assert of["single-512"].team.single.context_tokens == 512
+    assert of["single-768"].team.single.context_tokens == 768
     assert (of["deep"].data.deep, of["hybrid"].data.deep, of["joint"].data.deep) == (1.0, 0.5, 0.0)
     budget = {(c.steps, c.questions, c.group) for c in of.values()}
     assert len(budget) == 1, "equal data: every arm asks as many questions as often"
@@ -218,11 +218,11 @@ def planned(folder: Path, *arms: str, seeds: int = 2) -> None:
 
 
 def test_a_study_writes_its_summary_its_table_its_picture_and_one_page(tmp_path):
-    planned(tmp_path, "start", "joint", "single-512", "single")
+    planned(tmp_path, "start", "joint", "single-768", "single")
     widths = {f"width {width}": {"greedy": 0.5, "sampled": 0.1 * width} for width in (1, 2, 5)}
     for seed in (0, 1):
         saved(tmp_path, "joint", seed, 0.7 + 0.1 * seed, probes=widths)
-        for arm in ("start", "single-512", "single"):
+        for arm in ("start", "single-768", "single"):
             saved(tmp_path, arm, seed, 0.5)
     written = {path.name: path for path in write_ablation(load_ablation(tmp_path))}
     assert set(written) == {"summary.json", "study.csv", "study.png", "study.html"}

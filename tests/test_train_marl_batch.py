@@ -104,6 +104,18 @@ def test_any_partition_of_a_step_adds_up_to_the_same_gradient(random: Any, ranks
     assert_same(wanted, {name: p.grad for name, p in learner.model.named_parameters() if p.grad is not None})
 
 
+@pytest.mark.parametrize("at_once", [1, 170, 400])
+def test_a_vocabulary_that_is_taken_in_parts_changes_nothing(at_once: int) -> None:
+    """Of 50 tokens: one place at a time, three, eight."""
+    wanted, whole = gradients(SAMPLES)
+    learner, update = PolicyLearner(tiny_model(), config()), PolicyUpdate()
+    learner.logits_at_once = at_once
+    learner.accumulate(SAMPLES, update)
+    assert update.loss == pytest.approx(whole.loss, rel=1e-12)
+    assert update.entropy == pytest.approx(whole.entropy, rel=1e-12)
+    assert_same(wanted, {name: p.grad for name, p in learner.model.named_parameters() if p.grad is not None})
+
+
 def test_the_samples_of_these_tests_are_off_policy_and_clipped_on_both_sides() -> None:
     """Good tokens above 1 + clip_high, bad ones below 1 - clip_low, bad ones beyond the dual clip, and many between."""
     row = forest(SAMPLES, dtype=torch.float64)

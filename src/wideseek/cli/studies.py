@@ -127,7 +127,7 @@ def ablation(
     data      joint (tables), deep (short answers), hybrid (half of each), the start: as many questions
     workflow  joint, single (one agent instead of a team)
     width     joint and the start, both asked at widths 1, 2, 3, 5 and 10
-    depth     single-512, single-1024, single: one agent, trained and asked at that context
+    depth     single-768, single-1280, single: one agent, trained and asked at that context
     all       all of these
 
     Two controls stand beside them: sft (the expert's demonstrations of the same questions, for as many tokens as

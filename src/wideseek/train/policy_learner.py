@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from wideseek.errors import BadInput
 from wideseek.train.batch import PolicySample
@@ -26,6 +27,8 @@ from wideseek.train.loss import Objective, surrogate
 from wideseek.train.optimizer import Optimizers
 from wideseek.train.prefix_tree import Forest, forest, passes
 from wideseek.train.settings import LoraConfig, MarlConfig
+
+LOGITS_AT_ONCE = 2**27  # 512 MB in fp32
 
 
 @dataclass
@@ -104,6 +107,7 @@ class PolicyLearner:
             _recompute(self.model)
         self.optimizers = Optimizers(self.model, config.optimizer)
         self.pass_tokens = config.tokens_per_pass or PASS_TOKENS.get(self.device.type, 2048)
+        self.logits_at_once = LOGITS_AT_ONCE
 
     def step(self, samples: Sequence[PolicySample], share: float = 1.0) -> PolicyUpdate:
         """One update at `share` of the learning rates; none without samples, nor where anything is not finite."""
@@ -149,11 +153,27 @@ class PolicyLearner:
                 logits_to_keep=row.places,
                 use_cache=False,
             )
-        logits = said.logits[0].to(row.targets.weights.dtype) / self._temperature  # [P, V]
-        spread = logits.logsumexp(-1)  # [P]
-        with torch.no_grad():
-            entropy = spread - (logits.softmax(-1) * logits).sum(-1)
-        return logits[row.of, row.labels] - spread[row.of], entropy[row.of]
+        logits: Tensor = said.logits[0]  # [P, V]
+        dtype = row.targets.weights.dtype
+        spread, entropy = self._spreads(logits, dtype)
+        chosen = logits[row.of, row.labels].to(dtype) / self._temperature
+        return chosen - spread[row.of], entropy[row.of]
+
+    def _spreads(self, logits: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Of each place: log Σ exp of its logits, and its entropy; [P] both.
+
+        A large vocabulary is taken in parts that are computed again on the way back, so that its logits [P, V] are
+        kept as the model gave them only (16,000 places of Qwen3 in fp32 are 10 GB, and softmax and gradient as much).
+        """
+        rows = max(1, self.logits_at_once // logits.shape[-1])
+        if len(logits) <= rows:
+            return _spread(logits, self._temperature, dtype)
+        parts = [
+            checkpoint(_spread, part, self._temperature, dtype, use_reentrant=False)
+            for part in torch.split(logits, rows)
+        ]
+        spreads, entropies = zip(*parts, strict=True)
+        return torch.cat(spreads), torch.cat(entropies)
 
     @torch.no_grad()
     def _reference_logprobs(self, row: Forest) -> Tensor:
@@ -192,6 +212,14 @@ class PolicyLearner:
         """Weights and configuration as plain `transformers` lays them out."""
         plain = self.model.get_base_model() if self.config.lora.rank else self.model
         plain.save_pretrained(folder, state_dict=self.weights())
+
+
+def _spread(logits: Tensor, temperature: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    logits = logits.to(dtype) / temperature
+    spread = logits.logsumexp(-1)
+    with torch.no_grad():
+        entropy = spread - (logits.softmax(-1) * logits).sum(-1)
+    return spread, entropy
 
 
 def with_adapters(model: Any, config: LoraConfig) -> Any:
