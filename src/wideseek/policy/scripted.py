@@ -95,7 +95,7 @@ class Manner(msgspec.Struct, frozen=True):
 
 
 TEACHING = Manner(signed=False, numbered=True, thinks=True)
-WEAK = msgspec.structs.replace(TEACHING, habits=Habits(direct=0.15, truncated=0.4, lumped=0.35, unread=0.3))
+WEAK = msgspec.structs.replace(TEACHING, habits=Habits(direct=0.12, truncated=0.3, lumped=0.3, unread=0.25))
 """A weak teacher: who learns from it copies well and works badly, and has something left for reinforcement learning."""
 
 
