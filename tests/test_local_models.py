@@ -67,6 +67,14 @@ def test_a_run_keeps_the_whole_path_of_its_model(tmp_path, monkeypatch):
     assert Config(model="local/model").portable()["model"] == f"local/{(tmp_path / 'model').resolve()}"
 
 
+def test_a_folder_that_is_called_like_built_in_prompts_is_not_taken_for_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("nano", "own"):
+        (tmp_path / name).mkdir()
+    assert Config(prompts="nano").portable()["prompts"] == "nano"
+    assert Config(prompts="own").portable()["prompts"] == str((tmp_path / "own").resolve())
+
+
 def no_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from wideseek.config import built_in_prompts
 from wideseek.errors import BadInput, ToolError
-from wideseek.roles import BUILT_IN, LEAD, NOTICES, SINGLE, SUB, Profile
+from wideseek.roles import LEAD, NOTICES, SINGLE, SUB, Profile
 
 VALUES = {"question": "Q?", "task": "T", "answer_format": "F", "max_turns": 7, "max_calls": 3}
 
 
-@pytest.mark.parametrize("name", sorted(folder.name for folder in BUILT_IN.iterdir()))
+@pytest.mark.parametrize("name", sorted(built_in_prompts()))
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("role", [LEAD, SUB, SINGLE], ids=lambda role: role.name)
 def test_every_profile_speaks_to_every_role(name, language, role):

@@ -21,6 +21,7 @@ from wideseek.errors import BadConfig
 
 LOCAL_FILE = "wideseek.toml"
 AUTO = "auto"
+PROMPTS = Path(__file__).parent / "prompts"
 LOCAL = "local/"
 ALL_KEYS = " (`wideseek config` lists all)"
 
@@ -185,7 +186,7 @@ class Config(Section):
         values = self.model_dump(mode="json", exclude_defaults=True)
         if self.corpus:
             values["corpus"] = str(self.corpus.resolve())
-        if Path(self.prompts).is_dir():
+        if self.prompts not in built_in_prompts() and Path(self.prompts).is_dir():
             values["prompts"] = str(Path(self.prompts).resolve())
         if self.tokens.tokenizer and Path(self.tokens.tokenizer).is_dir():
             values["tokens"]["tokenizer"] = str(Path(self.tokens.tokenizer).resolve())
@@ -194,6 +195,11 @@ class Config(Section):
             if str(getattr(self, key)).startswith(LOCAL) and folder.is_dir():
                 values[key] = f"{LOCAL}{folder.resolve()}"
         return values
+
+
+def built_in_prompts() -> dict[str, Path]:
+    """The prompt profiles that come with wideseek. Their names go before folders of the same name."""
+    return {folder.name: folder for folder in sorted(PROMPTS.iterdir()) if folder.is_dir()}
 
 
 def read_overrides(pairs: Iterable[str]) -> dict[str, Any]:

@@ -21,11 +21,11 @@ from typing import Any
 
 import msgspec
 
+from wideseek.config import PROMPTS, built_in_prompts
 from wideseek.errors import BadInput, ToolError
 from wideseek.policy.base import ToolSchema
 from wideseek.records import Language, Message
 
-BUILT_IN = Path(__file__).parent / "prompts"
 USER_MARK = "<!-- user -->"
 
 
@@ -108,7 +108,7 @@ class Profile:
     @classmethod
     def load(cls, name: str | Path) -> Profile:
         """Raises `BadInput` for a profile that does not exist or lacks a file, key or placeholder it needs."""
-        built_in = {folder.name: folder for folder in sorted(BUILT_IN.iterdir()) if folder.is_dir()}
+        built_in = built_in_prompts()
         folder = built_in.get(str(name), Path(name))
         if not any(folder.glob("*.md")) and not any(folder.glob("*.toml")):
             raise BadInput(
@@ -217,7 +217,7 @@ def _toml(path: Path) -> dict[str, Any]:
 @cache
 def _find(home: Path, stem: str, suffix: str, language: Language | None) -> Path:
     names = [f"{stem}.{language}.{suffix}", f"{stem}.en.{suffix}"] if language else [f"{stem}.{suffix}"]
-    paths = [folder / name for folder in (home, BUILT_IN / "default") for name in names]
+    paths = [folder / name for folder in (home, PROMPTS / "default") for name in names]
     return next(path for path in paths if path.is_file())
 
 
