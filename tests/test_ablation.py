@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -150,24 +154,18 @@ def test_a_control_without_its_run_is_refused(tmp_path):
         run_job(Job("sft", configured(out=str(tmp_path / "sft" / "seed-0")), tmp_path))
 
 
-def test_the_command_trains_in_processes_of_their_own_and_the_same_again_adds_what_is_missing(start, tmp_path):
+def of_one_arm(start: Path, out: Path) -> list[str]:
     tasks = json.dumps([str(start / "tasks.jsonl")])
     smaller = {
         **{k: json.dumps(v) for k, v in SMALL.items()}, "model": str(start / "model"), "data.tasks": tasks,
         "eval.tasks": tasks, "team.sampling.max_tokens": "6", "team.local.kv_tokens": "8192",
     }  # fmt: skip
     sets = [part for key, value in smaller.items() for part in ("--set", f"{key}={value}")]
-    command = [
-        "study",
-        "ablation",
-        str(CONFIG),
-        *sets,
-        "--arms",
-        "joint",
-        "--no-controls",
-        "--out",
-        str(tmp_path / "s"),
-    ]
+    return ["study", "ablation", str(CONFIG), *sets, "--arms", "joint", "--no-controls", "--out", str(out)]
+
+
+def test_the_command_trains_in_processes_of_their_own_and_the_same_again_adds_what_is_missing(start, tmp_path):
+    command = of_one_arm(start, tmp_path / "s")
     done = CliRunner().invoke(app, [*command, "--seeds", "1", "--json"])
     assert done.exit_code == 0, done.output
     [run] = json.loads((tmp_path / "s" / "summary.json").read_text())["runs"]
@@ -189,6 +187,19 @@ def test_the_command_trains_in_processes_of_their_own_and_the_same_again_adds_wh
     write_whole(tmp_path / "s" / PLAN, msgspec.structs.replace(plan, weights="others"))
     replaced = CliRunner().invoke(app, [*command, "--seeds", "1"])
     assert "began with other weights" in str(replaced.exception)
+
+
+def test_a_study_that_is_interrupted_writes_what_there_is(start, tmp_path):
+    command = [sys.executable, "-m", "wideseek", *of_one_arm(start, tmp_path / "s"), "--seeds", "3"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (tmp_path / "s" / "joint" / "seed-0" / RESULT).exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    summary = json.loads((tmp_path / "s" / "summary.json").read_text())
+    assert summary["runs"][0]["seed"] == 0
+    assert "joint/seed-2" in summary["missing"]
 
 
 # ------------------------------------------------------------------------------------------------------------- writing

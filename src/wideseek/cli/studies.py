@@ -145,6 +145,8 @@ def ablation(
         run_ablation(lambda more: _marl(config, {**given, **more}), chosen, groups, seeds, out, jobs=jobs, quiet=quiet)
     except (BudgetEnded, KeyboardInterrupt) as ending:
         click.echo(str(ending) or "interrupted; the same command goes on", err=True)
+        if load_ablation(out).runs:
+            write_ablation(load_ablation(out))
         raise click.exceptions.Exit(INTERRUPTED) from None
     done = load_ablation(out)
     written = write_ablation(done)
