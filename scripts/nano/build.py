@@ -2,7 +2,8 @@
 
     start      tokenizer and first weights, runs/nano/start
     rollouts   demonstrations of the expert (`demos`), runs/nano/rollouts
-    train      configs/nano-sft.toml, then configs/nano-base.toml, runs/nano/sft, runs/nano/base
+    train      configs/nano-sft.toml, then from its weights configs/nano-base.toml and, by reinforcement learning,
+               configs/nano-marl.toml: runs/nano/sft, base, marl
     install    what ships (`card`), src/wideseek/assets/nano, nano-base
     evaluate   what ships, on the pocket world (`figures`): runs/nano/figures.json, and the cards
 
@@ -35,6 +36,7 @@ VOCABULARY = 3584
 CONTEXT = 2048
 WORLDS, LISTS = 5, 600
 SEED = 0
+REINFORCED = {"steps": 30, "optimizer.lr": 1e-4, "save_rollouts": "false"}
 STEPS = ("start", "rollouts", "train", "install", "evaluate")
 
 
@@ -59,11 +61,12 @@ def build_start(out: Path, real: list[WorldList]) -> None:
     first_weights(config, SEED).save_pretrained(out)
 
 
-def train(config: str, out: Path) -> None:
+def train(config: str, out: Path, **settings: object) -> None:
     """`wideseek train CONFIG`, from its last checkpoint if it has one; nothing if it has ended."""
     if not (out / "model" / "config.json").exists():
         wideseek = Path(sys.executable).with_name("wideseek")
-        subprocess.run([wideseek, "train", f"configs/{config}", "--out", out, "--resume"], check=True)
+        given = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+        subprocess.run([wideseek, "train", f"configs/{config}", "--out", out, "--resume", *given], check=True)
 
 
 def main() -> None:
@@ -80,8 +83,9 @@ def main() -> None:
     if "train" in done:
         train("nano-sft.toml", home / "sft")
         train("nano-base.toml", home / "base")
+        train("nano-marl.toml", home / "marl", **REINFORCED, model=home / "sft" / "model")
     if "install" in done:
-        install("nano", home / "sft" / "model")
+        install("nano", home / "marl" / "model")
         install("nano-base", home / "base" / "model")
     if "evaluate" in done:
         write_cards(write_figures(home / "figures.json"))
