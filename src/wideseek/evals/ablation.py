@@ -307,7 +307,7 @@ def write_ablation(study: Ablation) -> list[Path]:
     place = study.folder / "summary.json"
     write_whole(place, summary(study))
     written = [place, page.write(study.folder / "study.csv", _csv(runs_table(study)))]
-    notes = [f"Not run yet: {', '.join(study.missing)}."] if study.missing else []
+    notes = [_not_run(study.missing)] if study.missing else []
     picture = study.folder / "study.png"
     try:
         drawn = charts(study)
@@ -317,6 +317,11 @@ def write_ablation(study: Ablation) -> list[Path]:
     except BadInput as error:
         notes.append(str(error))
     return [*written, page.write(study.folder / "study.html", to_html(study, notes))]
+
+
+def _not_run(missing: Sequence[str], named: int = 5) -> str:
+    more = f" and {len(missing) - named} more (summary.json)" if len(missing) > named else ""
+    return f"Not run yet: {', '.join(missing[:named])}{more}."
 
 
 def to_html(study: Ablation, notes: Sequence[str] = ()) -> str:

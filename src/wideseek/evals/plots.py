@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Literal
 
 from wideseek.errors import BadInput
@@ -215,6 +216,9 @@ def _series(series: Series, x: _Scale, y: _Scale) -> Iterator[str]:
 # -------------------------------------------------------------------------------------------------------------- PNG
 
 
+LETTERS_AN_INCH = 14  # of a footer
+
+
 def save_png(charts: Sequence[Chart], path: Path, *, title: str, footer: str) -> None:
     """The charts side by side, two in a row. Raises `BadInput` where matplotlib is missing."""
     try:
@@ -233,8 +237,9 @@ def save_png(charts: Sequence[Chart], path: Path, *, title: str, footer: str) ->
     for panel in panels[len(charts) :]:
         panel.set_axis_off()
     figure.suptitle(title, fontsize=12, fontweight="bold")
-    figure.text(0.5, 0.012, footer, ha="center", va="bottom", fontsize=8.5, color="#444444", wrap=True)
-    bottom = (0.16 + 0.14 * (footer.count("\n") + 1)) / inches[1]
+    lines = [line for part in footer.split("\n") for line in wrap(part, int(LETTERS_AN_INCH * inches[0]))]
+    figure.text(0.5, 0.08 / inches[1], "\n".join(lines), ha="center", va="bottom", fontsize=8.5, color="#444444")
+    bottom = (0.16 + 0.16 * len(lines)) / inches[1]
     figure.tight_layout(rect=(0, bottom, 1, 0.99), h_pad=2.0, w_pad=2.0)
     figure.savefig(path)
 
