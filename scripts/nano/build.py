@@ -62,7 +62,7 @@ def build_start(out: Path, real: list[WorldList]) -> None:
 
 
 def train(config: str, out: Path, **settings: object) -> None:
-    """`wideseek train CONFIG`, from its last checkpoint if it has one; nothing if it has ended."""
+    """`wideseek train CONFIG` with these settings, from its last checkpoint if it has one; nothing if it has ended."""
     if not (out / "model" / "config.json").exists():
         wideseek = Path(sys.executable).with_name("wideseek")
         given = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]

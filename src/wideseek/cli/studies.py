@@ -136,7 +136,7 @@ def ablation(
     """
     from wideseek.cli.ablation import GROUPS, chosen_arms, run_ablation
     from wideseek.config import read_overrides
-    from wideseek.evals.ablation import load_ablation, summary, write_ablation
+    from wideseek.evals.ablation import load_ablation, read_plan, summary, write_ablation
 
     names = [name.strip() for name in arms.split(",") if name.strip()]
     chosen, groups = chosen_arms([*GROUPS] if names == ["all"] else names, controls)
@@ -145,8 +145,8 @@ def ablation(
         run_ablation(lambda more: _marl(config, {**given, **more}), chosen, groups, seeds, out, jobs=jobs, quiet=quiet)
     except (BudgetEnded, KeyboardInterrupt) as ending:
         click.echo(str(ending) or "interrupted; the same command goes on", err=True)
-        if load_ablation(out).runs:
-            write_ablation(load_ablation(out))
+        if read_plan(out) and (so_far := load_ablation(out)).runs:
+            write_ablation(so_far)
         raise click.exceptions.Exit(INTERRUPTED) from None
     done = load_ablation(out)
     written = write_ablation(done)

@@ -343,8 +343,9 @@ def _title(study: Ablation) -> str:
 
 
 def _about(study: Ablation) -> str:
-    seeds = len(study.plan.seeds)
-    over = f"mean of {seeds} seeds; bars: smallest to largest" if seeds > 1 else "one seed"
+    counts = {len(study.of(arm)) for arm in study.arms}
+    seeds = f"{'up to ' if len(counts) > 1 else ''}{max(counts)} seeds"
+    over = f"mean of {seeds}; bars: smallest to largest" if max(counts) > 1 else "one seed"
     return f"Item F1 on {study.plan.questions}; {over}"
 
 

@@ -215,6 +215,7 @@ class PolicyLearner:
 
 
 def _spread(logits: Tensor, temperature: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """log Σ exp of each row of logits [P, V] at this temperature, and the entropy of its distribution; [P] both."""
     logits = logits.to(dtype) / temperature
     spread = logits.logsumexp(-1)
     with torch.no_grad():
