@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from wideseek.errors import BadInput, PolicyRejected, PolicyUnavailable  # noqa: E402
-from wideseek.policy.local import LocalEngine, cache, model, sampling  # noqa: E402
+from wideseek.policy.local import LocalEngine, cache, model, sampling, scheduler, weights  # noqa: E402
 from wideseek.policy.token import Request, Sampled  # noqa: E402
 
 VOCAB = 96
@@ -272,11 +272,13 @@ async def test_retained_caches_go_the_longest_unused_first(make: MakeEngine, pla
 
 
 async def test_a_request_beyond_the_context_or_the_budget_is_refused_at_once(make: MakeEngine, plain: Any) -> None:
-    with pytest.raises(PolicyRejected, match=r"tiny: 500 tokens and up to 20 new ones .* 512 \(the model's context\)"):
+    with pytest.raises(
+        PolicyRejected, match="tiny: 500 tokens and up to 20 new ones .* 512: shorten .* or use a model"
+    ):
         await make(plain).sample(Request([1] * 500, 20))
     small = make(plain, kv_tokens=100)
     assert small.context_tokens == 100
-    with pytest.raises(PolicyRejected, match=r"100 \(kv_tokens\): shorten the prompt"):
+    with pytest.raises(PolicyRejected, match="100: shorten the prompt, lower max_new, or raise local.kv_tokens"):
         await small.sample(Request([1] * 90, 20))
 
 
@@ -325,6 +327,37 @@ async def test_a_step_that_fails_ends_the_requests_and_not_the_engine(
     assert {str(result) for result in results} == {"tiny: the engine failed: RuntimeError: out of memory"}
     assert all(isinstance(result, PolicyUnavailable) for result in results)
     assert len((await engine.sample(Request([1], 5))).ids) == 5
+
+
+async def test_a_caller_that_leaves_after_the_engine_failed_harms_nobody(plain: Any) -> None:
+    outcomes: list[Any] = []
+    shape = weights.Shape.of(plain.config, "tiny")
+    fused = weights.Weights.of(shape, plain.state_dict(), torch.float32, torch.device("cpu"), "tiny")
+    place = cache.Cache(shape, 1024, torch.float32, torch.device("cpu"))
+    runs = scheduler.Scheduler(model.Model(shape, fused, 512), place, 8, 64, "tiny")
+    failed, next_one = (scheduler.Job(Request([1, 2], 4), outcomes.append) for _ in range(2))
+    runs.add(failed)
+    runs.step()
+    runs.fail(PolicyUnavailable("down"))
+    runs.add(next_one)
+    runs.cancel(failed)
+    while runs.busy:
+        runs.step()
+    assert [type(outcome) for outcome in outcomes] == [PolicyUnavailable, Sampled]
+
+
+async def test_an_update_that_is_called_off_before_its_turn_changes_nothing(make: MakeEngine, plain: Any) -> None:
+    engine = make(plain)
+    running = asyncio.create_task(engine.sample(Request([1, 2], 300)))
+    while not engine.stats.sampled:
+        await asyncio.sleep(0.001)
+    with engine._worker._wake:  # as if the worker were in a long step
+        update = asyncio.create_task(engine.load(tiny(seed=1).state_dict()))
+        await asyncio.sleep(0)
+        update.cancel()
+        await asyncio.sleep(0)
+    assert len((await running).ids) == 300
+    assert engine.version == 0
 
 
 async def test_logits_that_are_not_finite_fail_their_request_alone(make: MakeEngine) -> None:

@@ -15,7 +15,7 @@ from wideseek import assembly
 from wideseek.assembly import open_policy, settled
 from wideseek.assets import bundled_model
 from wideseek.config import Config
-from wideseek.errors import BadInput
+from wideseek.errors import BadInput, WideseekError
 from wideseek.policy.sheet import ModelSheet
 
 
@@ -126,6 +126,11 @@ def test_a_damaged_model_is_one_line_that_names_it(tmp_path, damage, problem):
 def test_a_kv_budget_too_small_for_one_request_is_one_line():
     with pytest.raises(BadInput, match="kv_tokens"):
         wideseek.ask("List the noble gases with their symbol.", model="nano", local__kv_tokens=3)
+    full = wideseek.ask("List the capes of Denmark with their height.", model="nano", local__kv_tokens=64)
+    assert full.status == "failed"
+    assert "lead/1.1 ran out of room" in full.reason
+    with pytest.raises(WideseekError, match="or raise local.kv_tokens$"):
+        wideseek.ask("List the capes of Denmark. " * 20, model="nano", local__kv_tokens=64)
 
 
 def test_what_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch):

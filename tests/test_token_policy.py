@@ -32,7 +32,7 @@ CALL = '<tool_call>\n{"name": "search", "arguments": {"query": "Bovbjerg"}}\n</t
 class FakeSampler:
     """Samples what `say` makes of a request, as text or as ids; keeps the requests."""
 
-    name = "fake"
+    name, more_context = "fake", "serve more context"
 
     def __init__(
         self, say: Callable[[Request], str | list[int]], context_tokens: int = 100_000, version: int = 0
@@ -190,6 +190,15 @@ async def test_a_first_prompt_beyond_the_context_is_refused_with_what_to_do(
     with pytest.raises(PolicyRejected, match=r"^fake: the prompt has \d+ tokens") as error:
         await policy.complete(agent(context_tokens=agents), [SEARCH])
     assert str(error.value).endswith(f"shorten the question, or {advice}")
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["the agent's context", "the engine's"])
+async def test_a_subtask_beyond_the_context_ends_the_subagent_which_is_the_leads_mistake(ours: bool) -> None:
+    sampler = FakeSampler(turns(), context_tokens=100_000 if ours else 600)
+    run = agent(context_tokens=600 if ours else 100_000, prompt="height " * 400)
+    run.pending = [OPENING[0], Message("user", run.prompt)]
+    completion = run.add(await TokenPolicy(sampler, TEMPLATE).complete(run, [SEARCH]))
+    assert (completion.truncated, completion.completion_ids, sampler.requests) == ("context", [], [])
 
 
 # ------------------------------------------------------------------------------------------- journal, files, a whole team

@@ -34,7 +34,10 @@ def out_of_reach(rollout: Rollout, supported: float | None) -> str | None:
     read = [rollout.pages[url] for run in first for url in run.read if url in rollout.pages]
     absent = searched - _words(text for page in read for text in (page.title, page.text))
     if len(absent) > (1 - FOUND) * len(searched):
-        return f"no page was found about {', '.join(sorted(absent))}"
+        full = [run.path for run in first if run.stop == "context"]
+        return f"no page was found about {', '.join(sorted(absent))}" + (
+            f" ({full[0]} ran out of room)" if full else ""
+        )
     titles = [page.title for page in read]
     if not any(_share(_words([title]), searched) >= FOUND for title in titles):
         return f"what was found is about something else ({', '.join(titles[:3])})"

@@ -38,6 +38,8 @@ class RemoteSampler:
     * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency` and `backoff_s` say how the server is reached (`Server`).
     """
 
+    more_context = "serve more context"
+
     def __init__(
         self,
         *,

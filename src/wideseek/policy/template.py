@@ -128,6 +128,10 @@ class ChatTemplate:
         text, calls = read_calls(rest, turn)
         return reasoning, text, calls
 
+    def count(self, text: str) -> int:
+        """How many tokens a text takes."""
+        return len(self._encode(text))
+
     def text(self, ids: Sequence[int]) -> str:
         """The text of ids, control tokens included; bytes that are no character become U+FFFD."""
         said: str = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)

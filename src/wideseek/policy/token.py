@@ -51,7 +51,7 @@ class Sampler(Protocol):
     """An engine that continues token ids.
 
     `name` is the model's as users write it, `version` counts its weight updates, `context_tokens` is the longest
-    sequence that it takes (prompt and continuation).
+    sequence that it takes (prompt and continuation), `more_context` what the user can do about that ("raise ...").
     """
 
     @property
@@ -62,6 +62,9 @@ class Sampler(Protocol):
 
     @property
     def context_tokens(self) -> int: ...
+
+    @property
+    def more_context(self) -> str: ...
 
     async def sample(self, request: Request) -> Sampled:
         """Raises `PolicyRejected` for what no retry can mend, `PolicyUnavailable` when every retry failed, and
@@ -135,12 +138,18 @@ class TokenPolicy:
         return request, limit
 
     def _full(self, trajectory: Trajectory, length: int, delta: list[int], context: int) -> Completion:
-        """A turn for which there is no room: an ending, unless not even the agent's prompt has any."""
-        if not trajectory.turns:
+        """A turn for which there is no room: an ending. Where that is nobody's fault but the user's, it is refused.
+
+        A lead that hands out a subtask of too many words has made a mistake; a question that leaves no room, or limits
+        under which no subtask has any, are no agent's doing.
+        """
+        frame = length - self.template.count(trajectory.prompt)
+        too_long = trajectory.role == "sub" and frame < context <= length
+        if not trajectory.turns and not too_long:
             ours = context == trajectory.context_tokens
             raise PolicyRejected(
-                f"{self.name}: the prompt has {length:,} tokens, which leaves no room to answer: shorten the question, "
-                + (f"or raise {trajectory.role}.context_tokens above {context:,}" if ours else "or serve more context")
+                f"{self.name}: the prompt has {length:,} tokens, which leaves no room to answer: shorten the question, or "
+                + (f"raise {trajectory.role}.context_tokens above {context:,}" if ours else self.sampler.more_context)
             )
         return Completion(
             truncated="context",

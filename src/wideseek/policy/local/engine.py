@@ -93,6 +93,10 @@ class LocalEngine:
         return self._context
 
     @property
+    def more_context(self) -> str:
+        return "raise local.kv_tokens" if self._context < self._shape.context else "use a model of a longer context"
+
+    @property
     def stats(self) -> Stats:
         """Counts up as the engine works."""
         return self._scheduler.stats
@@ -137,10 +141,9 @@ class LocalEngine:
         if not size or request.max_new < 1:
             raise PolicyRejected(f"{self._name}: a request needs at least one token and max_new >= 1")
         if size + request.max_new > self._context:
-            bound = "kv_tokens" if self._context < self._shape.context else "the model's context"
             raise PolicyRejected(
                 f"{self._name}: {size:,} tokens and up to {request.max_new:,} new ones do not fit into "
-                f"{self._context:,} ({bound}): shorten the prompt, or lower max_new"
+                f"{self._context:,}: shorten the prompt, lower max_new, or {self.more_context}"
             )
         if min(request.ids) < 0 or max(request.ids) >= self._shape.vocab:
             raise PolicyRejected(
@@ -184,10 +187,12 @@ class Worker:
             self._wake.notify()
 
     def call(self, call: Callable[[], None]) -> Future[None]:
-        """Like `post`; the future tells when it is done, or how it failed."""
+        """Like `post`; the future tells when it is done, or how it failed. Cancelled before its turn, it is not run."""
         done: Future[None] = Future()
 
         def run() -> None:
+            if not done.set_running_or_notify_cancel():
+                return
             try:
                 call()
             except BaseException as error:

@@ -109,6 +109,7 @@ class Scheduler:
         jobs = dict.fromkeys([*self._running(), *self._waiting])  # one that was just being started is in both
         self._waiting, self._prefilling, self._decoding = [], [], {}
         for job in jobs:
+            job.sequence = None  # a caller that goes away now has nothing to free
             job.done(error)
         self.cache.clear()
 
