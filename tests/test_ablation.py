@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,11 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 
 from tests.test_train_marl_loop import start as start  # the fixture
 from wideseek.cli import app
-from wideseek.cli.ablation import ARMS, SFT_TOKENS, Job, best_of, chosen_arms, probes, run_job
+from wideseek.cli.ablation import ARMS, SFT_TOKENS, Job, best_of, chosen_arms, probes, run_ablation, run_job
 from wideseek.errors import BadInput, RunDirError
 from wideseek.evals.ablation import (
     PLAN,
@@ -34,6 +36,7 @@ from wideseek.evals.folder import write_whole
 from wideseek.policy.scripted import LABEL
 from wideseek.records import Rollout, Score, Task, read_jsonl
 from wideseek.scoring.reward import Reward
+from wideseek.train.checkpoint import checkpoints
 from wideseek.train.groups import Group
 from wideseek.train.log import read_metrics
 from wideseek.train.questions import Question
@@ -149,15 +152,45 @@ def test_what_has_ended_is_not_trained_or_asked_again(study):
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_a_control_that_was_killed_makes_the_demonstrations_that_are_missing(study, tmp_path):
+    """The kill came while a file was being written: what stands beside its place does not count."""
+    shutil.copytree(study / "joint", tmp_path / "joint")
+    job = Job("best-of-n", configured(out=str(tmp_path / "best-of-n" / "seed-0")), tmp_path)
+    made = job.config.out / "demonstrations"
+    made.mkdir(parents=True)
+    (made / ".part-000000.jsonl.gz").write_bytes(b"half a file")
+    run_job(job)
+    whole, killed = (read_run(folder / "best-of-n" / "seed-0") for folder in (study, tmp_path))
+    assert whole is not None
+    assert killed is not None
+    assert killed.tokens == whole.tokens
+    kept = [path.name for path in made.glob("*.gz")]
+    assert kept == ["step-000000.jsonl.gz"]
+
+
+def test_a_control_is_judged_as_what_it_stands_beside(study, tmp_path):
+    shutil.copytree(study / "joint", tmp_path / "joint")
+    config = configured(out=str(tmp_path / "best-of-n" / "seed-0"), judge="http://127.0.0.1:9/v1#none")
+    config.team.chat.attempts = 1
+    with pytest.raises(BadInput, match="none had a rollout better"):
+        run_job(Job("best-of-n", config, tmp_path))
+
+
+def test_a_study_of_short_answers_alone_or_without_one_of_its_measures_is_refused(tmp_path):
+    for key, value in (("eval.kind", "deep"), ("eval.greedy", False), ("eval.sampled", False)):
+        with pytest.raises(BadInput, match="a study measures tables, greedy and sampled"):
+            run_ablation(lambda more, k=key, v=value: configured(**{k: v}, **more), ["joint"], set(), 1, tmp_path / "s")
+
+
 def test_a_control_without_its_run_is_refused(tmp_path):
     with pytest.raises(BadInput, match="sft/seed-0: its size is that of joint/seed-0, which has not ended"):
         run_job(Job("sft", configured(out=str(tmp_path / "sft" / "seed-0")), tmp_path))
 
 
-def of_one_arm(start: Path, out: Path) -> list[str]:
+def of_one_arm(start: Path, out: Path, **values: Any) -> list[str]:
     tasks = json.dumps([str(start / "tasks.jsonl")])
     smaller = {
-        **{k: json.dumps(v) for k, v in SMALL.items()}, "model": str(start / "model"), "data.tasks": tasks,
+        **{k: json.dumps(v) for k, v in {**SMALL, **values}.items()}, "model": str(start / "model"), "data.tasks": tasks,
         "eval.tasks": tasks, "team.sampling.max_tokens": "6", "team.local.kv_tokens": "8192",
     }  # fmt: skip
     sets = [part for key, value in smaller.items() for part in ("--set", f"{key}={value}")]
@@ -200,6 +233,23 @@ def test_a_study_that_is_interrupted_writes_what_there_is(start, tmp_path):
     summary = json.loads((tmp_path / "s" / "summary.json").read_text())
     assert summary["runs"][0]["seed"] == 0
     assert "joint/seed-2" in summary["missing"]
+
+
+def test_the_runs_of_a_study_that_was_killed_end_with_it_and_the_same_command_goes_on(start, tmp_path):
+    command = [sys.executable, "-m", "wideseek", *of_one_arm(start, tmp_path / "s", steps=40), "--seeds", "1"]
+    run = tmp_path / "s" / "joint" / "seed-0"
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while process.poll() is None and len(read_metrics(run / "metrics.jsonl")) < 4:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    with FileLock(run / "lock").acquire(timeout=60):
+        learnt = [line["step"] for line in read_metrics(run / "metrics.jsonl") if "reward" in line]
+    assert 0 < len(learnt) < 40
+    assert [path.name for path in checkpoints(run)] == [f"step-{learnt[-1]:06d}"], "it saved what it had learnt"
+    again = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert [line["step"] for line in read_metrics(run / "metrics.jsonl") if "reward" in line] == [*range(1, 41)]
 
 
 # ------------------------------------------------------------------------------------------------------------- writing

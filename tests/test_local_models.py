@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import shutil
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,14 @@ def test_the_bundled_model_is_asked_by_default_with_the_prompts_that_it_was_trai
     assert settled(Config(prompts="default")).prompts == "default"
 
 
-def test_without_torch_the_expert_answers_and_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(assembly, "find_spec", lambda name: None)
+@pytest.mark.parametrize("found", [{}, {"torch": "2.13.0+cpu"}, {"torch": "2.13.0+cpu", "transformers": "4.57.1"}])
+def test_without_what_the_bundled_model_needs_the_expert_answers_and_says_what_to_install(monkeypatch, found):
+    def version(package: str) -> str:
+        if package not in found:
+            raise PackageNotFoundError(package)
+        return found[package]
+
+    monkeypatch.setattr(assembly, "version", version)
     result = wideseek.ask("List all chemical elements of group 18 with their symbol and mass.")
     assert result.status == "complete"
     assert result.label == "scripted expert, no language model"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 import shutil
 import signal
@@ -14,13 +13,13 @@ from typing import Any
 
 import msgspec
 import pytest
+
+import wideseek
 from nano.build import ROOT, build, build_start, nano_roles, train
 from nano.curve import draw, read
 from nano.demos import write_demos
 from nano.figures import runs_of
 from nano.recipe import FILES, claim, recipe
-
-import wideseek
 from tests.helpers import QUESTION, MemorySource, team
 from wideseek.assets import SPLITS, bundled_model, world_pages, world_tasks
 from wideseek.errors import RunDirError
@@ -33,6 +32,7 @@ from wideseek.roles import Profile
 from wideseek.synth.spliced import known_lists
 from wideseek.synth.world import WorldList
 from wideseek.train.log import Log, read_metrics
+from wideseek.train.model import load_model
 from wideseek.train.settings import load_settings
 from wideseek.train.sft import run_sft
 
@@ -44,16 +44,34 @@ def lists(*splits: str) -> list[WorldList]:
     )
 
 
-def small_start(out: Path) -> None:
-    build_start(out, lists("train")[:20], spliced=20)
+def build_small_start(home: Path) -> None:
+    build_start(home / "start", lists("train")[:20], spliced=20)
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tokenizer and first weights, made from a few lists."""
-    out = tmp_path_factory.mktemp("nano") / "start"
-    small_start(out)
-    return out
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a build that was killed while it wrote the first weights."""
+    home = tmp_path_factory.mktemp("killed")
+
+    def killed_by_a_file_of_more_than_a_megabyte() -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        build_small_start(home)
+
+    child = multiprocessing.get_context("fork").Process(target=killed_by_a_file_of_more_than_a_megabyte)
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGXFSZ
+    return home
+
+
+@pytest.fixture(scope="module")
+def start(killed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tokenizer and first weights, made from a few lists in the folder of a killed build."""
+    home = Path(shutil.copytree(killed, tmp_path_factory.mktemp("nano") / "home"))
+    build_small_start(home)
+    return home / "start"
 
 
 @pytest.fixture(scope="module", params=["shipped", "made anew"])
@@ -68,6 +86,7 @@ def encoded(template: ChatTemplate, texts: Iterable[str]) -> list[list[int]]:
     return [one.ids for one in template.tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
 
+@cache
 def names() -> list[str]:
     return sorted({member.name for one in lists() for member in one.members})
 
@@ -85,12 +104,11 @@ def test_every_question_name_and_cell_of_the_pocket_world_comes_back_from_its_to
     ("before", "after"),
     [
         ("#1 ", "\n#2 Hanstholm"),
-        ("list of lighthouses:\n#12 ", ""),
         ('<tool_call>\n{"name": "search", "arguments": {"query": "', '"}}\n</tool_call>'),
         ('["get #3 ', ' | height", "get #4 Hanstholm | height'),
         ("| #3 | ", " | 26 m |"),
     ],
-    ids=["in a list", "at its end", "in a query", "in a subtask", "in a row"],
+    ids=["in a list", "in a query", "in a subtask", "in a row"],
 )
 def test_a_name_is_the_same_tokens_wherever_it_stands(template: ChatTemplate, before: str, after: str) -> None:
     opening, end = encoded(template, [before.rstrip(" "), after])
@@ -132,33 +150,18 @@ async def test_the_deltas_of_every_agent_together_are_its_whole_conversation(tem
         tools = [face.schema for face in profile.faces(nano_roles()[run.role]).values()]
         line_end = encoded(template, ["\n"])[0]  # what follows the end of a turn belongs to the next delta
         assert sequence(run, template, tools) + line_end == whole(run, template, tools)
-        assert len(template.opening(run.turns[0].messages[:1], tools)) < 10, "the system prompt is one token"
+        opening = template.opening(run.turns[0].messages, tools)
+        assert opening[1:-1] == encoded(template, [run.prompt])[0], "one token before the question, one after it"
 
 
 # --------------------------------------------------------------------------------------------------------------- build
 
 
-def test_a_kill_amid_the_start_leaves_nothing_that_counts_as_done(start: Path, tmp_path: Path) -> None:
-    def killed_while_it_writes_the_weights() -> None:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        small_start(tmp_path / "start")
-
-    child = multiprocessing.get_context("fork").Process(target=killed_while_it_writes_the_weights)
-    child.start()
-    child.join()
-    assert child.exitcode == -signal.SIGXFSZ
-    assert [path.name for path in tmp_path.iterdir()] == ["start.part"]
-    assert (tmp_path / "start.part" / "config.json").exists()
-
-    small_start(tmp_path / "start")
-    assert [path.name for path in tmp_path.iterdir()] == ["start"]
-    assert contents(tmp_path / "start") == contents(start), "and equal seeds give equal weights"
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def test_a_kill_amid_the_start_leaves_nothing_that_counts_as_done(killed: Path, start: Path) -> None:
+    assert [path.name for path in killed.iterdir()] == ["start.part"]
+    assert (killed / "start.part" / "config.json").exists(), "it was killed amid the files"
+    assert [path.name for path in start.parent.iterdir()] == ["start"]
+    assert load_model(start).num_parameters() == load_model(bundled_model("nano")).num_parameters()
 
 
 def test_a_start_that_is_there_is_not_made_again(start: Path) -> None:
@@ -166,12 +169,13 @@ def test_a_start_that_is_there_is_not_made_again(start: Path) -> None:
 
 
 def test_a_small_build_demonstrates_and_learns(start: Path, tmp_path: Path) -> None:
-    def demonstrate() -> None:
-        real = lists("train")[:20]
-        write_demos(tmp_path / "rollouts", real, nano_roles(), worlds=1, lists=4, seed=0, tasks=4)
+    def demonstrated() -> dict[str, int]:
+        """When each file was written."""
+        out, real = tmp_path / "rollouts", lists("train")[:20]
+        write_demos(out, real, nano_roles(), worlds=1, lists=4, seed=0, tasks=4)
+        return {path.name.removesuffix(".jsonl.gz"): path.stat().st_mtime_ns for path in out.iterdir()}
 
-    demonstrate()
-    made = {path.name.removesuffix(".jsonl.gz"): path.stat() for path in (tmp_path / "rollouts").iterdir()}
+    made = demonstrated()
     tests = {f"tests-{world}" for world in range(3)}
     assert made.keys() == {
         "real", "held-out", "single", "narrow", "contract", "weak-real", "weak-spliced", "spliced-0", *tests
@@ -179,8 +183,7 @@ def test_a_small_build_demonstrates_and_learns(start: Path, tmp_path: Path) -> N
     rollouts = list(read_jsonl(tmp_path / "rollouts" / "real.jsonl.gz", Rollout))
     assert [rollout.task.instance_id for rollout in rollouts] == [t.instance_id for t in world_tasks("train")][:4]
     assert all(rollout.stop == "answer" for rollout in rollouts)
-    demonstrate()
-    assert {path.name.removesuffix(".jsonl.gz"): path.stat() for path in (tmp_path / "rollouts").iterdir()} == made
+    assert demonstrated() == made, "nothing is made twice"
 
     settings = load_settings(
         ROOT / "configs" / "nano-sft.toml",
@@ -230,7 +233,7 @@ def test_work_of_which_nobody_knows_the_recipe_is_refused_before_anything_is_don
     (tmp_path / "sft" / "model").mkdir(parents=True)
     with pytest.raises(RunDirError, match=r"another recipe \(it has no recipe\.json\)"):
         build(tmp_path, ["start"])
-    assert os.listdir(tmp_path) == ["sft"]
+    assert [path.name for path in tmp_path.iterdir()] == ["sft"]
 
 
 def test_evaluations_of_other_weights_are_not_reused(tmp_path: Path) -> None:

@@ -210,6 +210,15 @@ def test_what_a_token_policy_sampled_stays_token_for_token():
     assert sample.turns.tolist() == [0, 0, 0, *[1] * len(spelled), 1]
 
 
+def test_what_another_tokenizer_sampled_is_written_anew_prompts_included():
+    said = rollout()
+    written = [sample.ids.tolist() for sample in renderer().samples([said])]
+    for run in said.trajectories:
+        for turn in run.turns:
+            turn.completion.prompt_ids, turn.completion.completion_ids = [7, 8, 9], [11, 12, 13]
+    assert [sample.ids.tolist() for sample in renderer().samples([said])] == written
+
+
 def test_an_agent_of_a_role_that_is_not_known_is_refused():
     said = rollout()
     said.trajectories[1].role = "critic"

@@ -32,7 +32,8 @@ def draw(lines: list[dict[str, Any]], out: Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6), constrained_layout=True)
-    steps, losses = zip(*((line["step"], line["loss"]) for line in lines if "loss" in line), strict=True)
+    learnt = [line for line in lines if line.get("loss") is not None]  # it is null where all steps were skipped
+    steps, losses = [line["step"] for line in learnt], [line["loss"] for line in learnt]
     smooth = [
         sum(losses[max(0, i - SMOOTH) : i + 1]) / len(losses[max(0, i - SMOOTH) : i + 1]) for i in range(len(losses))
     ]

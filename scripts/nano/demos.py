@@ -126,9 +126,20 @@ def contract_tasks(tasks: Sequence[Task], profile: Profile) -> list[Task]:
 
 
 def write_demos(
-    out: Path, real: Sequence[WorldList], roles: dict[str, Role], *, worlds: int, lists: int, seed: int
+    out: Path,
+    real: Sequence[WorldList],
+    roles: dict[str, Role],
+    *,
+    worlds: int,
+    lists: int,
+    seed: int,
+    tasks: int | None = None,
 ) -> None:
-    """Write all demonstrations into `out`; a file that is there is not made again."""
+    """Write all demonstrations into `out`; a file that is there is not made again.
+
+    `worlds` of so many `lists` are spliced; of the pocket world's train tasks and dev tasks the first `tasks` are done
+    (unset: all).
+    """
     out.mkdir(parents=True, exist_ok=True)
     policy, weak = Expert(TEACHING), Expert(WEAK)
 
@@ -143,7 +154,7 @@ def write_demos(
 
     async def all_of_them() -> None:
         pocket = open_source(None)
-        train, dev = list(world_tasks("train")), list(world_tasks("dev"))
+        train, dev = (list(world_tasks(split))[:tasks] for split in ("train", "dev"))
         try:
             if missing("real"):
                 keep("real", await demonstrate(train, pocket, policy, roles))

@@ -1,6 +1,7 @@
 """The figures of a build: what `wideseek eval` and `wideseek study` say of the models on the pocket world.
 
-Everything is greedy unless it says sampled, at width 10 unless it says otherwise; the runs lie beside the figures.
+Everything is greedy unless it says sampled, at width 10 unless it says otherwise. The runs lie beside the figures, in a
+folder for each state of a model (`runs_of`), so that no weights get the figures of others.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+from nano.recipe import digest
 from nano.stages import stages
 from wideseek.answer import final_table
+from wideseek.assets import bundled_model
 from wideseek.evals.folder import EvalRun, load_run
 from wideseek.evidence import trace
 from wideseek.records import Rollout, Task
@@ -28,23 +31,29 @@ SAMPLED = ("--set", "sampling.temperature=1.0")
 
 def write_figures(out: Path) -> dict[str, Any]:
     """Evaluate both bundled models and write the figures into `out`. What was evaluated before is not done again."""
-    runs, nano, base = out.parent, "nano", "nano-base"
+    nano, base = (runs_of(bundled_model(name), out) for name in ("nano", "nano-base"))
     alone = ("--workflow", "single", "--set", f"single.max_turns={TURNS}", "--set", f"single.context_tokens={CONTEXT}")
     figures: dict[str, Any] = {
-        "test": evaluated(runs / "test-wide", nano, "test", "wide"),
-        "test_deep": evaluated(runs / "test-deep", nano, "test", "deep"),
-        "test_single": evaluated(runs / "test-single", nano, "test", "wide", *alone, *SOME),
-        "base_dev": evaluated(runs / "base-dev", base, "dev", "wide", *SOME),
-        "base_dev_sampled": evaluated(runs / "base-dev-sampled", base, "dev", "wide", *SAMPLED, *SOME),
+        "test": evaluated(nano / "test-wide", "nano", "test", "wide"),
+        "test_deep": evaluated(nano / "test-deep", "nano", "test", "deep"),
+        "test_single": evaluated(nano / "test-single", "nano", "test", "wide", *alone, *SOME),
+        "base_dev": evaluated(base / "dev", "nano-base", "dev", "wide", *SOME),
+        "base_dev_sampled": evaluated(base / "dev-sampled", "nano-base", "dev", "wide", *SAMPLED, *SOME),
     }
-    rollouts = list(load_run(runs / "test-wide").rollouts())
+    rollouts = list(load_run(nano / "test-wide").rollouts())
     figures["right_cells_supported"] = right_cells_supported(rollouts)
     figures["stages"] = stages(rollouts)
-    figures["kinds"] = kinds(load_run(runs / "test-wide"))
-    figures["widths"] = widths(runs / "width", nano)
+    figures["kinds"] = kinds(load_run(nano / "test-wide"))
+    figures["widths"] = widths(nano / "width", "nano")
     out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=1))
     return figures
+
+
+def runs_of(model: Path, figures: Path) -> Path:
+    """Where the evaluations of a model in this folder lie: another place once it has changed, its card aside."""
+    state = digest(path for path in sorted(model.iterdir()) if path.name != "README.md")
+    return figures.parent / f"{model.name}-{state}"
 
 
 def evaluated(run: Path, model: str, split: str, kind: str, *options: str) -> dict[str, Any]:

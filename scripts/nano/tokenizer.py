@@ -130,7 +130,7 @@ def training_texts(texts: Sequence[str]) -> Iterable[str]:
     The letters of every script that names are made up in come so often that each becomes one token.
     """
     for letter in (letter for script in SCRIPTS for letter in letters_of(script)):
-        yield from [f"1{letter}1"] * OFTEN
+        yield " ".join([f"1{letter}1"] * OFTEN)
     for text in texts:
         for line in text.split("\n"):
             yield from (part.strip() for piece in line.split(HOST) for part in piece.split("|"))

@@ -8,8 +8,9 @@ What evaluates and trains opens its team here too, so that a model name or a cor
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,16 @@ def settled(config: Config) -> Config:
 
 
 def default_model() -> str:
-    """The bundled model; where what it needs is not installed, the scripted expert."""
-    return "nano" if all(map(find_spec, ("torch", "transformers"))) else "expert"
+    """The bundled model; where what it needs is not installed (`wideseek[local]`), or older, the scripted expert."""
+    return "nano" if _installed("torch", 2, 9) and _installed("transformers", 5) else "expert"
+
+
+def _installed(package: str, *least: int) -> bool:
+    try:
+        numbers = re.findall(r"\d+", version(package))
+    except PackageNotFoundError:
+        return False
+    return tuple(map(int, numbers[: len(least)])) >= least
 
 
 def sheet_of(model: str) -> ModelSheet:

@@ -15,8 +15,10 @@ from its last checkpoint. Runs tell what they do through their folders, which th
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import multiprocessing
+import os
+import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -89,6 +91,7 @@ GROUPS = {
 CONTROLS = ("sft", "best-of-n")
 WIDTHS = (1, 2, 3, 5, 10)
 SFT_TOKENS = 4096  # of one update of a control
+MADE = "step-*.jsonl.gz"  # what a control learns from
 POLL = 1.0  # seconds between two looks at the runs
 
 
@@ -165,13 +168,16 @@ def run_ablation(
 def _plan(base: MarlConfig, arms: Sequence[str], seeds: int, out: Path) -> Plan:
     """The plan of the study in `out`, with these arms and seeds. Raises `BadInput` where its settings are others."""
     from wideseek.evals.folder import write_whole
+    from wideseek.train.model import model_folder, weights_digest
     from wideseek.train.settings import changes
 
     if not base.eval.every:
         raise BadInput("eval.every: 0: a study measures before and after: set it, to steps at most")
+    if base.eval.kind == "deep" or not (base.eval.greedy and base.eval.sampled):
+        raise BadInput("eval: a study measures tables, greedy and sampled: leave kind, greedy and sampled as they are")
     config = base.model_dump(mode="json", exclude={"out", "seed"})
     questions = f"{base.eval.limit} {base.eval.kind or ''} questions of {', '.join(base.eval.tasks)}".replace("  ", " ")
-    weights = _digest(base.model)
+    weights = weights_digest(model_folder(base.model))
     plan = read_plan(out) or Plan(config, questions, weights=weights)
     if changed := changes(plan.config, config):
         raise BadInput(f"{out}: this study has other settings ({changed[0]}): choose another --out")
@@ -182,17 +188,6 @@ def _plan(base: MarlConfig, arms: Sequence[str], seeds: int, out: Path) -> Plan:
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / PLAN, plan)
     return plan
-
-
-def _digest(model: str) -> str:
-    """Of the starting weights, where they are one file here; a model may change under its name."""
-    from wideseek.train.loop import model_folder
-
-    path = Path(model_folder(model)) / "model.safetensors"
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
 
 
 def _probes(arm: str, groups: set[str]) -> tuple[str, ...]:
@@ -279,11 +274,25 @@ def run_job(job: Job) -> None:
     """Train where that is not done, measure what is missing, and write result.json."""
     from wideseek.evals.folder import write_whole
 
+    _end_with_the_study()
     job.config.out.mkdir(parents=True, exist_ok=True)
     make = {"none": _untrained, "marl": _reinforced}.get(ARMS[job.arm].how, _supervised)
     run = read_run(job.config.out) or make(job)
     run.probes |= asyncio.run(_probed(job))
     write_whole(job.config.out / RESULT, run)
+
+
+def _end_with_the_study() -> None:
+    """Have this process told to stop, as by the user, once the one that started it is gone, however it was killed."""
+    study = multiprocessing.parent_process()
+    if study is None:
+        return
+
+    def watch() -> None:
+        study.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _untrained(job: Job) -> Run:
@@ -364,7 +373,7 @@ def _supervised(job: Job) -> Run:
 
 
 def _sft_config(config: MarlConfig, steps: int) -> Any:
-    from wideseek.train.loop import model_folder
+    from wideseek.train.model import model_folder
     from wideseek.train.settings import SftConfig
 
     return SftConfig.model_validate(
@@ -374,7 +383,7 @@ def _sft_config(config: MarlConfig, steps: int) -> Any:
             "prompts": _prompts(config),
             "steps": steps,
             "tokens_per_step": SFT_TOKENS,
-            "data": {"rollouts": [str(config.out / "demonstrations" / "*.jsonl.gz")]},
+            "data": {"rollouts": [str(config.out / "demonstrations" / MADE)]},
             "optimizer": config.optimizer.model_dump(),
             "precision": config.precision,
             "device": config.device,
@@ -388,7 +397,8 @@ def _sft_config(config: MarlConfig, steps: int) -> Any:
 def _prompts(config: MarlConfig) -> str:
     """The prompt profile of the team, `auto` settled."""
     from wideseek.assembly import settled
-    from wideseek.train.loop import model_folder, team_config
+    from wideseek.train.loop import team_config
+    from wideseek.train.model import model_folder
 
     return settled(team_config(config, model_folder(config.model))).prompts
 
@@ -399,6 +409,7 @@ def _prompts(config: MarlConfig) -> str:
 async def _demonstrations(job: Job) -> tuple[int, float]:
     """Make the rollouts that a control learns from, a file per step of `joint`; tokens sampled and seconds for it."""
     from wideseek.concurrency import together
+    from wideseek.journal import locked
     from wideseek.records import write_jsonl
     from wideseek.train.log import Log, read_metrics
     from wideseek.train.questions import Questions
@@ -406,16 +417,17 @@ async def _demonstrations(job: Job) -> tuple[int, float]:
     config, questions = job.config, Questions(job.config)
     place = config.out / "demonstrations"
     place.mkdir(parents=True, exist_ok=True)
-    made = len(list(place.glob("*.jsonl.gz")))
-    log = Log(place, made)
-    async with _demonstrator(job) as shown:
-        for step in range(made, config.steps):
-            numbers = range(step * config.questions, (step + 1) * config.questions)
-            found = list(await together(shown(questions[number]) for number in numbers))
-            part, file = place / f".part-{step:06d}.jsonl.gz", place / f"step-{step:06d}.jsonl.gz"
-            write_jsonl(part, [rollout for rollouts, _ in found for rollout in rollouts])
-            log.write(step + 1, sampled=sum(tokens for _, tokens in found), rollouts=sum(len(r) for r, _ in found))
-            part.rename(file)
+    with locked(place):
+        made = len(list(place.glob(MADE)))
+        log = Log(place, made)
+        async with _demonstrator(job) as shown:
+            for step in range(made, config.steps):
+                numbers = range(step * config.questions, (step + 1) * config.questions)
+                found = list(await together(shown(questions[number]) for number in numbers))
+                part, file = place / f".part-{step:06d}.jsonl.gz", place / f"step-{step:06d}.jsonl.gz"
+                write_jsonl(part, [rollout for rollouts, _ in found for rollout in rollouts])
+                log.write(step + 1, sampled=sum(tokens for _, tokens in found), rollouts=sum(len(r) for r, _ in found))
+                part.rename(file)
     log.close()
     lines = read_metrics(log.path)
     if not sum(line["rollouts"] for line in lines):
@@ -433,15 +445,18 @@ async def _demonstrator(
     """Who shows how a question is answered: question -> rollouts to learn from, tokens that were sampled for them."""
     from wideseek.assembly import open_team
     from wideseek.budget import Budget
+    from wideseek.cli.scores import judging
     from wideseek.journal import Journal
     from wideseek.policy.scripted import TEACHING, Expert
     from wideseek.train.groups import at_width, make_group, sampled_tokens
-    from wideseek.train.loop import model_folder, team_config
+    from wideseek.train.loop import team_config
+    from wideseek.train.model import model_folder
 
     config = job.config
     start = team_config(config, model_folder(config.model))
     expert = start.model_copy(update={"model": "expert", "sub_model": None, "prompts": _prompts(config)})
-    async with open_team(expert if ARMS[job.arm].how == "expert" else start, Journal(), Budget()) as team:
+    who = expert if ARMS[job.arm].how == "expert" else start
+    async with open_team(who, Journal(), Budget()) as team, judging(config.judge, config.team) as judge:
 
         async def taught(question: Question) -> tuple[list[Rollout], int]:
             asked = at_width(team, question.width, question.seed)
@@ -451,7 +466,7 @@ async def _demonstrator(
             return [rollout], 0
 
         async def best(question: Question) -> tuple[list[Rollout], int]:
-            group = await make_group(question, team, config)
+            group = await make_group(question, team, config, judge)
             kept = best_of(group)
             for rollout in kept:
                 rollout.pages = {}
@@ -506,7 +521,8 @@ async def _measured(
     from wideseek.cli.training import evaluation
     from wideseek.journal import Journal
     from wideseek.train.groups import at_width
-    from wideseek.train.loop import at_temperature, model_folder, team_config
+    from wideseek.train.loop import at_temperature, team_config
+    from wideseek.train.model import model_folder
     from wideseek.train.questions import drawn, read_tasks
 
     wanted = kind or config.eval.kind

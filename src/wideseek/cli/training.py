@@ -51,13 +51,11 @@ def train(config: Path, settings: tuple[str, ...], out: Path | None, resume: boo
         click.echo("interrupted; go on with the same command and --resume", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     if as_json:
-        measured = [line for line in read_metrics(chosen.out / "metrics.jsonl") if _MEASURED & line.keys()]
+        lines = read_metrics(chosen.out / "metrics.jsonl")
+        measured = [line for line in lines if any(key.startswith(("held_out_", "eval_")) for key in line)]
         print_json({"model": str(model), **(measured[-1] if measured else {})})
     else:
         click.echo(model)
-
-
-_MEASURED = {"held_out_loss", "eval_greedy_item_f1", "eval_sampled_item_f1"}
 
 
 def run_training(config: SftConfig | MarlConfig, *, resume: bool, quiet: bool) -> Path:
@@ -86,7 +84,8 @@ def evaluation(config: MarlConfig) -> Evaluate:
     """How the training's fixed questions are evaluated: as `wideseek eval` does, into a run folder."""
     from wideseek.cli.scores import judging
     from wideseek.evals.run import evaluate, make_setup
-    from wideseek.train.loop import model_folder, team_config
+    from wideseek.train.loop import team_config
+    from wideseek.train.model import model_folder
 
     async def run(tasks: Sequence[Task], team: Team, folder: Path) -> dict[str, float]:
         who = team_config(config, model_folder(config.model))

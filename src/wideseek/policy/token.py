@@ -147,9 +147,10 @@ class TokenPolicy:
         too_long = trajectory.role == "sub" and frame < context <= length
         if not trajectory.turns and not too_long:
             ours = context == trajectory.context_tokens
+            more = f"raise {trajectory.role}.context_tokens above {context:,}" if ours else self.sampler.more_context
             raise PolicyRejected(
-                f"{self.name}: the prompt has {length:,} tokens, which leaves no room to answer: shorten the question, or "
-                + (f"raise {trajectory.role}.context_tokens above {context:,}" if ours else self.sampler.more_context)
+                f"{self.name}: the prompt has {length:,} tokens, which leaves no room to answer: shorten the question, "
+                f"or {more}"
             )
         return Completion(
             truncated="context",

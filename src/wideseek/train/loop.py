@@ -31,14 +31,13 @@ import msgspec
 import torch
 
 from wideseek.assembly import open_team
-from wideseek.assets import bundled_model
 from wideseek.budget import Budget
 from wideseek.config import LOCAL, Config
 from wideseek.errors import BadInput, BudgetEnded, RunDirError, WideseekError
 from wideseek.journal import Journal, locked
 from wideseek.policy.base import Policy
 from wideseek.policy.local import LocalEngine
-from wideseek.policy.names import BUNDLED, BY_IDS
+from wideseek.policy.names import BUNDLED
 from wideseek.policy.sheet import ModelSheet
 from wideseek.policy.template import ChatTemplate
 from wideseek.policy.token import TokenPolicy
@@ -59,7 +58,7 @@ from wideseek.train.groups import (
     staleness,
 )
 from wideseek.train.log import Bar, Log, progress_bar, read_metrics
-from wideseek.train.model import load_model, silent
+from wideseek.train.model import load_model, model_folder, silent, weights_digest
 from wideseek.train.optimizer import lr_share
 from wideseek.train.policy_learner import PolicyLearner, PolicyUpdate
 from wideseek.train.questions import Questions, drawn, read_tasks
@@ -115,6 +114,7 @@ class Training:
         rewarding: Rewarding | None = None,
     ) -> None:
         self.config, self.model = config, model_folder(config.model)
+        self._start = weights_digest(self.model)
         self._evaluate, self._record, self._rewarding = evaluate, record, rewarding
         self.notes: list[str] = []
         device = chosen_device(config.device)
@@ -155,6 +155,11 @@ class Training:
         """Take up a checkpoint's optimisers and step; note what the configuration says differently now."""
         check_same_model(self.model, checkpoint)
         state = load_state(checkpoint)
+        if state.get("start", self._start) != self._start:
+            raise RunDirError(
+                f"{checkpoint}: this training began with other weights of {self.config.model}, which changed since: "
+                "choose another out, or put them back"
+            )
         try:
             step = int(state["step"])
             self.learner.load(state)
@@ -260,6 +265,7 @@ class Training:
     def _check(self, update: PolicyUpdate, samples: Sequence[PolicySample]) -> None:
         self.skipped = 0 if update.finite else self.skipped + 1
         if self.skipped == self.config.stop_after:
+            self._save()
             place = self.config.out / "not-finite.npz"
             save_policy_samples(place, samples)
             raise BadInput(
@@ -353,7 +359,13 @@ class Training:
 
     def _save(self) -> None:
         if self._saved != self.step:
-            save_checkpoint(self.config.out, self.step, self._write, self.learner.state(), self.config.keep)
+            save_checkpoint(
+                self.config.out,
+                self.step,
+                self._write,
+                {"start": self._start, **self.learner.state()},
+                self.config.keep,
+            )
             self._saved = self.step
 
     def _write(self, folder: Path) -> None:
@@ -367,21 +379,6 @@ class Training:
 
 
 # ---------------------------------------------------------------------------------------------- who works with what
-
-
-def model_folder(name: str) -> str:
-    """Where a model's weights are: a folder or hub name, also as `wideseek ask` takes it.
-
-    Raises `BadInput` for what only answers (a server, the expert) and for a path that is not there.
-    """
-    if name in BUNDLED:
-        return str(bundled_model(name))
-    if name == "expert" or name.startswith((BY_IDS, "http://", "https://")):
-        raise BadInput(f"model {name!r}: cannot be trained: give a folder with weights, a hub name, or nano-base")
-    folder = name.removeprefix(LOCAL)
-    if (folder[:1] in "/.~" or folder.count("/") != 1) and not Path(folder).is_dir() and "/" in folder:
-        raise BadInput(f"model {name!r}: no such folder: give one with weights, a hub name, or nano-base")
-    return folder
 
 
 def team_config(config: MarlConfig, folder: str) -> Config:

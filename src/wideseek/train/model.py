@@ -1,5 +1,6 @@
 """The model that is trained: a causal language model of `transformers`, on packed rows.
 
+model_folder(name)          where a model's weights are
 load_model(folder)          weights, in fp32 whatever they are stored in; proved to run on packed rows
 token_logits(model, pack)   forward pass; logits at the targets only
 save_model(model, ...)      a folder that plain `transformers` loads
@@ -9,6 +10,7 @@ Models stay in evaluation mode: what is learnt is what is sampled, so no dropout
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +20,41 @@ from typing import Any
 
 import torch
 
+from wideseek.assets import bundled_model
+from wideseek.config import LOCAL
 from wideseek.errors import BadInput
+from wideseek.policy.names import BUNDLED, BY_IDS
 from wideseek.train.attention import PACKED, register
 from wideseek.train.packing import Pack
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 _RMS_NORMS = {"Qwen3RMSNorm", "Qwen2RMSNorm", "LlamaRMSNorm", "MistralRMSNorm"}
+
+
+def model_folder(name: str) -> str:
+    """Where a model's weights are: a folder or hub name, also as `wideseek ask` takes it.
+
+    Raises `BadInput` for what only answers (a server, the expert) and for a path that is not there.
+    """
+    if name in BUNDLED:
+        return str(bundled_model(name))
+    if name == "expert" or name.startswith((BY_IDS, "http://", "https://")):
+        raise BadInput(f"model {name!r}: cannot be trained: give a folder with weights, a hub name, or nano-base")
+    folder = name.removeprefix(LOCAL)
+    if (folder[:1] in "/.~" or folder.count("/") != 1) and not Path(folder).is_dir() and "/" in folder:
+        raise BadInput(f"model {name!r}: no such folder: give one with weights, a hub name, or nano-base")
+    return folder
+
+
+def weights_digest(folder: str) -> str:
+    """Tells whether the weights in a folder are the same as before; empty for a hub name."""
+    digest = hashlib.blake2b()
+    files = sorted(Path(folder).glob("*.safetensors"))
+    for path in files:
+        with path.open("rb") as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
+    return digest.hexdigest()[:16] if files else ""
 
 
 def load_model(name: str | Path, device: torch.device | None = None) -> torch.nn.Module:

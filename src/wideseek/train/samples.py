@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from wideseek.errors import BadInput
 from wideseek.policy.base import ToolSchema
 from wideseek.policy.template import ChatTemplate
-from wideseek.records import Rollout, Trajectory
+from wideseek.records import Completion, Rollout, Trajectory
 from wideseek.roles import LEAD, SINGLE, SUB, Profile
 
 
@@ -81,9 +82,14 @@ class Renderer:
                     yield sample
 
     def sample(self, run: Trajectory, rollout: int = 0) -> Sample:
-        """The sample of one agent. Turns that are not `trainable`, or were cut off, are context."""
+        """The sample of one agent. Turns that are not `trainable`, or were cut off, are context.
+
+        Ids that were sampled are kept, unless they are another tokenizer's: then all is written by this one's template.
+        """
         ids: list[int] = []
         turns: list[int] = []
+        if not all(self._reads_as_recorded(turn.completion) for turn in run.turns):
+            run = _without_ids(run)
         for number, turn in enumerate(run.turns):
             before = self.template.delta(run, number, self._tools[run.role])
             said = self.template.sampled(turn.completion)
@@ -91,6 +97,28 @@ class Renderer:
             ids += [*before, *said]
             turns += [0] * len(before) + [number + 1 if trained else 0] * len(said)
         return Sample(np.array(ids, np.int32), np.array(turns, np.int16), rollout, run.role)
+
+    def _reads_as_recorded(self, completion: Completion) -> bool:
+        if completion.completion_ids is None:
+            return True
+        reasoning, text, calls = self.template.read(completion.completion_ids)
+        said = [(call.name, call.arguments) for call in completion.tool_calls]
+        return (completion.reasoning, completion.text, said) == (
+            reasoning,
+            text,
+            [(c.name, c.arguments) for c in calls],
+        )
+
+
+def _without_ids(run: Trajectory) -> Trajectory:
+    said = [
+        msgspec.structs.replace(turn, completion=msgspec.structs.replace(turn.completion, **_UNKNOWN))
+        for turn in run.turns
+    ]
+    return msgspec.structs.replace(run, turns=said)
+
+
+_UNKNOWN: dict[str, Any] = {"prompt_ids": None, "completion_ids": None, "logprobs": None, "versions": None}
 
 
 def save_samples(path: Path, samples: Sequence[Sample], fingerprint: str = "") -> None:

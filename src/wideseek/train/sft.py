@@ -31,7 +31,7 @@ from wideseek.train.data import Dataset
 from wideseek.train.learner import Learner, Update
 from wideseek.train.log import Bar, Log, progress_bar
 from wideseek.train.measure import measure
-from wideseek.train.model import load_model, save_model
+from wideseek.train.model import load_model, model_folder, save_model
 from wideseek.train.optimizer import lr_share
 from wideseek.train.packing import steps
 from wideseek.train.samples import Renderer, Sample, save_samples
@@ -99,7 +99,7 @@ class _Training:
     """One sitting, from the start or from `checkpoint`."""
 
     def __init__(self, config: SftConfig, checkpoint: Path | None, resume: bool, quiet: bool) -> None:
-        self.config, self.quiet = config, quiet
+        self.config, self.quiet, self.model = config, quiet, model_folder(config.model)
         self.notes: list[str] = []
         if resume and checkpoint is None:
             self.notes.append(f"{config.out} holds no checkpoint: training from the start")
@@ -107,9 +107,9 @@ class _Training:
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
-        self.template = ChatTemplate.load(checkpoint or config.model)
-        self.sheet = _sheet(config)
-        model = load_model(checkpoint or config.model, device)
+        self.template = ChatTemplate.load(checkpoint or self.model)
+        self.sheet = msgspec.structs.replace(ModelSheet.of(self.model), prompts=config.prompts)
+        model = load_model(checkpoint or self.model, device)
         self.learner = Learner(model, config.optimizer, config.precision, config.tokens_per_pass)
         self.step = self._go_on(checkpoint) if checkpoint else 0
         self.samples, self.held_out = self._read()
@@ -120,7 +120,7 @@ class _Training:
     def _go_on(self, checkpoint: Path) -> int:
         """Take up a checkpoint's optimisers and step; note what the configuration says differently now."""
         config = self.config
-        check_same_model(config.model, checkpoint)
+        check_same_model(self.model, checkpoint)
         state = load_state(checkpoint)
         try:
             step = int(state["step"])
@@ -257,8 +257,3 @@ class _Training:
         save_model(self.learner.model, self.template.tokenizer, folder)
         self.sheet.write(folder)
         (folder / CONFIG).write_bytes(msgspec.json.encode(self.config.model_dump(mode="json")))
-
-
-def _sheet(config: SftConfig) -> ModelSheet:
-    """How the trained model wants to be served: as the one it was started from, with the prompts of its rollouts."""
-    return msgspec.structs.replace(ModelSheet.of(config.model), prompts=config.prompts)
