@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.marl import config, sample, tiny_model
 from wideseek.records import Completion, Rollout, Task, Trajectory, Turn
+from wideseek.train import attention
 from wideseek.train.batch import PolicySample, policy_samples
 from wideseek.train.policy_learner import PolicyLearner, PolicyUpdate
 from wideseek.train.prefix_tree import WORTH, forest, passes
@@ -88,6 +89,14 @@ def test_gradients_do_not_depend_on_how_a_step_is_split_or_shared(tokens: int, s
     found, update = gradients(SAMPLES, share_prefixes=share, tokens_per_pass=tokens)
     assert_same(wanted, found)
     assert update.tokens <= update.merged
+
+
+def test_shared_prefixes_too_long_for_the_blocks_go_through_the_fused_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, _ = gradients(SAMPLES, **ALONE)
+    monkeypatch.setattr(attention, "LONGEST", 30)
+    found, update = gradients(SAMPLES, share_prefixes=True)
+    assert update.tokens < update.merged
+    assert_same(wanted, found)
 
 
 @settings(max_examples=15, deadline=None)

@@ -28,7 +28,8 @@ from wideseek.train.batch import policy_samples
 from wideseek.train.checkpoint import checkpoints
 from wideseek.train.credit import mark
 from wideseek.train.groups import Group
-from wideseek.train.loop import model_folder, run_marl
+from wideseek.train.loop import run_marl
+from wideseek.train.model import model_folder
 from wideseek.train.policy_learner import PolicyLearner, PolicyUpdate
 from wideseek.train.questions import Questions, read_tasks
 from wideseek.train.settings import load_settings
@@ -78,6 +79,25 @@ def test_a_frozen_role_works_and_is_not_trained(
     assert all(turn.trainable == (run.role in roles) for run in runs for turn in run.turns)
     versions = {(run.role in roles, turn.completion.version) for run in runs for turn in run.turns}
     assert versions == {(True, 0), (True, 1)} | ({(False, 0)} if frozen else set())
+
+
+@pytest.mark.parametrize("role", ["lead", "sub"])
+def test_the_role_that_is_not_trained_keeps_the_starting_weights(role: str, start: Path, tmp_path: Path) -> None:
+    """Of nano-base, whose lead delegates: the weights that sampled the other role's turns never change."""
+    versions: dict[str, set[int | None]] = {"lead": set(), "sub": set()}
+
+    def record(groups: Sequence[Group], *_: object) -> None:
+        for run in (run for group in groups for rollout in group.rollouts for run in rollout.trajectories):
+            versions[run.role] |= {turn.completion.version for turn in run.turns}
+            assert all(turn.trainable == (run.role == role) for turn in run.turns)
+
+    limits = {"max_turns": 3, "max_calls": 2, "context_tokens": 2048}
+    team = {"sampling": {"temperature": 1.0, "max_tokens": 64}, "lead": limits, "sub": limits}
+    pocket = {"tasks": ["pocket-train"], "limit": 3}
+    chosen = marl(start, tmp_path, model="nano-base", roles=[role], data=pocket, team=team)
+    run_marl(chosen, quiet=True, record=record, rewarding=even)
+    assert versions == {"lead": {0}, "sub": {0}} | {role: {0, 1}}
+    assert [line["gradient_norm"] > 0 for line in lines(tmp_path)] == [True, True]
 
 
 def test_frozen_agents_are_no_samples_and_do_not_count_in_the_weights(start: Path) -> None:
@@ -150,6 +170,7 @@ def test_what_is_not_finite_is_skipped_and_stops_after_so_many_with_its_batch(st
         run_marl(marl(start, tmp_path, steps=4, stop_after=2), quiet=True, rewarding=broken)
     assert len(np.load(tmp_path / "not-finite.npz")["ids"])
     assert lines(tmp_path)[0]["skipped"] == 1
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-000001"], "what was learnt until then is saved"
 
 
 def test_adapters_train_alone_and_the_saved_model_is_plain(start: Path, tmp_path: Path) -> None:
@@ -190,6 +211,16 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     again = gradients(PolicyLearner(tiny_model(), settings(gradient_checkpointing=True)))
     assert len(plain) == len(again)
     assert all(torch.allclose(a, b, rtol=1e-9) for a, b in zip(plain, again, strict=True))
+
+
+def test_gradients_in_bf16_are_near_those_in_fp32() -> None:
+    exact, near = (
+        torch.cat([grad.flatten() for grad in gradients(PolicyLearner(tiny_model().float(), settings(precision=name)))])
+        for name in ("fp32", "bf16")
+    )
+    assert near.dtype == torch.float32
+    error = float((exact - near).norm() / exact.norm())
+    assert 1e-5 < error < 0.05, "another precision, nearly the same gradient"
 
 
 def test_merged_adapters_say_what_the_model_with_adapters_says() -> None:
@@ -401,7 +432,7 @@ FIGURES = """
     step seconds reward item_f1 success format_ok access_used tool_calls malformed_calls answered subagents turns
     dead_groups unscored loss gradient_norm ratio largest_ratio clipped kl reference_kl entropy trained_tokens
     computed_tokens merged_tokens by_turn_tokens dropped_passes skipped staleness lr_share sampled_tokens
-    sampled_tokens_per_s trained_tokens_per_s seconds_waiting seconds_learning seconds_step eval_greedy_item_f1
+    sampled_tokens_per_s computed_tokens_per_s seconds_waiting seconds_learning seconds_step eval_greedy_item_f1
     eval_sampled_item_f1
 """
 

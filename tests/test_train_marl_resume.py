@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.marl import even, lines, marl, start_folder, weights
 from tests.training import tiny_model
@@ -204,6 +206,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line(start: Path, tmp_
     other = tiny_model(tmp_path / "other", hidden_size=48)
     refused("is of another model than .*hidden_size 32, not 48", model=str(other))
     refused("its adapters are others", lora={"rank": 2})
+    changed = Path(shutil.copytree(start / "model", tmp_path / "changed"))
+    doubled = {name: 2 * tensor for name, tensor in load_file(changed / "model.safetensors").items()}
+    save_file(doubled, changed / "model.safetensors", metadata={"format": "pt"})
+    refused("began with other weights of .*, which changed since", model=str(changed))
     with locked(out):
         refused("another run is using it", resume=False)
     state = checkpoints(out)[0] / "state.pt"

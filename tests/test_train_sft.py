@@ -7,6 +7,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -307,6 +308,10 @@ def test_rollouts_that_another_model_sampled_are_refused(train, tmp_path):
 # ------------------------------------------------------------------------------------------------------------- models
 
 
+def _no_folder(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
 def _no_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
@@ -351,6 +356,7 @@ def _no_tokenizer(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
+        (_no_folder, "no such folder"),
         (_no_weights, "its weights cannot be loaded"),
         (_torn_weights, "its weights cannot be loaded"),
         (_missing_weights, "1 weights are missing, model.layers.1.mlp.up_proj.weight first"),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from statistics import fmean
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from wideseek.errors import BadInput, RunDirError
 from wideseek.evals import page
@@ -202,7 +204,8 @@ def summary(study: Ablation) -> dict[str, Any]:
 def charts(study: Ablation) -> list[Chart]:
     """The learning curve of the first trained arm, all arms side by side, and what the probes gave."""
     arms = study.arms if len(study.arms) > 1 else []
-    side_by_side = [_arms(study, arms[at : at + ABREAST]) for at in range(0, len(arms), ABREAST)]
+    parts = np.array_split(arms, max(1, math.ceil(len(arms) / ABREAST)))
+    side_by_side = [_arms(study, [str(arm) for arm in some]) for some in parts if len(some)]
     found = [_learning(study), *side_by_side, _widths(study), _contexts(study)]
     return [chart for chart in found if chart is not None]
 
@@ -237,7 +240,7 @@ def _point(x: float, found: Spread, name: str, intervals: bool = True) -> Point:
     return Point(x, found.mean, found.low if wide else None, found.high if wide else None, name)
 
 
-ABREAST = 5  # arms of one chart: their names have to fit
+ABREAST = 5  # most arms of one chart: their names have to fit
 
 
 def _arms(study: Ablation, arms: Sequence[str]) -> Chart:

@@ -342,7 +342,7 @@ class Training:
             "lr_share": self._share(self.step - 1),
             "sampled_tokens": float(sampled),
             "sampled_tokens_per_s": sampled / max(1e-9, seconds["seconds_step"]),
-            "trained_tokens_per_s": update.tokens / max(1e-9, seconds["seconds_learning"]),
+            "computed_tokens_per_s": update.tokens / max(1e-9, seconds["seconds_learning"]),
             **seconds,
         }
         self.log.write(self.step, **figures)
