@@ -2,8 +2,8 @@
 
     start      tokenizer and first weights, runs/nano/start
     rollouts   demonstrations of the expert (`demos`), runs/nano/rollouts
-    train      configs/nano-sft.toml, then from its weights configs/nano-base.toml and, by reinforcement learning,
-               configs/nano-marl.toml: runs/nano/sft, base, marl
+    train      configs/nano-sft.toml; from its weights configs/nano-base.toml, and configs/nano-more.toml, which is followed
+               by reinforcement learning, configs/nano-marl.toml: runs/nano/sft, base, more, marl
     install    what ships (`card`), src/wideseek/assets/nano, nano-base
     evaluate   what ships, on the pocket world (`figures`): runs/nano/figures.json, and the cards
 
@@ -87,7 +87,8 @@ def build(home: Path, steps: Sequence[str], *, adopt: bool = False) -> None:
     if "train" in steps:
         train("nano-sft.toml", home / "sft")
         train("nano-base.toml", home / "base")
-        train("nano-marl.toml", home / "marl", **REINFORCED, model=home / "sft" / "model")
+        train("nano-more.toml", home / "more")
+        train("nano-marl.toml", home / "marl", **REINFORCED, model=home / "more" / "model")
     if "install" in steps:
         install("nano", home / "marl" / "model")
         install("nano-base", home / "base" / "model")

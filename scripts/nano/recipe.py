@@ -36,7 +36,7 @@ FILES = (
     "src/wideseek/toolbox.py",
     "src/wideseek/tools/*.py",
 )
-WORK = ("start", "rollouts", "sft", "base", "marl")
+WORK = ("start", "rollouts", "sft", "base", "more", "marl")
 
 
 def recipe(root: Path = ROOT) -> dict[str, str]:
