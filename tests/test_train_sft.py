@@ -426,7 +426,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(train, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
-    refused(done, "step-000004: cannot be written", "make room, then go on with --resume")
+    refused(done, "step-000004: cannot be written", "make room, then run it again (a training: with --resume)")
     (kept,) = checkpoints(out)
     assert torch.equal(weights(kept)["model.norm.weight"], before["model.norm.weight"])
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-000002"]
