@@ -269,7 +269,8 @@ def _explained(config: type[BaseModel], problem: Any, path: Path | None) -> str:
         return f"{where}{key}: unknown; did you mean {nearest[0]}?{ALL_KEYS if config is Config else ''}"
     if problem["type"] == "missing":
         return f"{where}{key}: is needed: {_meaning(config, key)}"
-    return f"{where}{key}: {problem['msg'].lower()}, not {problem['input']!r}"
+    rule = problem["msg"].lower().partition(" after validation")[0]  # what follows there is the length that it has
+    return f"{where}{key}: {rule}, not {problem['input']!r}"
 
 
 def _meaning(config: type[BaseModel], key: str) -> str:
