@@ -60,7 +60,7 @@ world: $(STAMP)  ## Build the pocket world again from its sources (byte-identica
 	$(BIN)/pip install --quiet --requirement scripts/world-requirements.txt
 	$(BIN)/python scripts/build_world.py
 
-nano: $(STAMP)  ## Train the bundled nano models again (about three hours of one core; goes on where it was stopped)
+nano: $(STAMP)  ## Train the bundled nano models again (three and a half hours of two cores; goes on where it was stopped)
 	cd scripts && ../$(BIN)/python -m nano.build
 
 clean:  ## Remove what was built
