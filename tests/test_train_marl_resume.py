@@ -168,7 +168,9 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(start: Path, tmp_path: Path
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))  # no file may grow beyond that
     try:
-        with pytest.raises(RunDirError, match=r"step-000003: cannot be written .* run it again \(a training: with --resume\)"):
+        with pytest.raises(
+            RunDirError, match=r"step-000003: cannot be written .* run it again \(a training: with --resume\)"
+        ):
             run_marl(config, quiet=True, resume=True, rewarding=even)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

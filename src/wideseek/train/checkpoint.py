@@ -61,7 +61,9 @@ def write_folder(place: Path, write: Callable[[Path], None], state: dict[str, An
     except Exception as error:  # a full disk is an OSError, a RuntimeError (torch) or a SafetensorError
         _remove(part)
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise RunDirError(f"{place}: cannot be written ({reason}): make room, then run it again (a training: with --resume)") from error
+        raise RunDirError(
+            f"{place}: cannot be written ({reason}): make room, then run it again (a training: with --resume)"
+        ) from error
 
 
 def _remove(*folders: Path) -> None:
