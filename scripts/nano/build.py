@@ -2,8 +2,8 @@
 
     start      tokenizer and first weights, runs/nano/start
     rollouts   demonstrations of the expert (`demos`), runs/nano/rollouts
-    train      configs/nano-sft.toml; from its weights configs/nano-base.toml and configs/nano-more.toml; after the latter
-               reinforcement learning, configs/nano-marl.toml: runs/nano/sft, base, more, marl
+    train      configs/nano-sft.toml; from its weights configs/nano-base.toml and configs/nano-more.toml; from the
+               latter's, by reinforcement learning, configs/nano-marl.toml: runs/nano/sft, base, more, marl
     install    what ships (`card`), src/wideseek/assets/nano, nano-base
     evaluate   what ships, on the pocket world (`figures`): runs/nano/figures.json, and the cards
 
