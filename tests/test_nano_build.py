@@ -202,6 +202,16 @@ def test_a_small_build_demonstrates_and_learns(start: Path, tmp_path: Path) -> N
 # ---------------------------------------------------------------------------------------------------------- stale work
 
 
+def test_the_supervised_parts_of_a_build_follow_each_other() -> None:
+    first, more, base = (load_settings(ROOT / "configs" / f"nano-{part}.toml", {}) for part in ("sft", "more", "base"))
+    home = Path("runs/nano")
+    assert (Path(first.model), first.out, more.out, base.out) == (
+        home / "start",
+        *(home / n for n in ("sft", "more", "base")),
+    )
+    assert {Path(more.model), Path(base.model)} == {first.out / "model"}
+
+
 def test_the_recipe_names_files_that_are_there_and_follows_what_they_say(tmp_path: Path) -> None:
     assert [files for files in FILES if not list(ROOT.glob(files))] == []
     file = tmp_path / "scripts" / "nano" / "demos.py"
