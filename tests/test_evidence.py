@@ -102,10 +102,10 @@ def test_values_are_compared_as_text_with_word_boundaries(value, text, found):
     assert statuses(["name", "value"], ["Alpha", value], page(text))[1] == ("supported" if found else "unsupported")
 
 
-def test_empty_cells_count_neither_way():
+def test_empty_cells_count_as_not_supported():
     evidence = trace(Table(["name", "x", "y"], [["Alpha", "", "–"]]), ["name"], rollout_that_read(page("Alpha")))
     assert [cell.status for cell in evidence[0]] == ["supported", "empty", "empty"]
-    assert supported_share(evidence) == 1.0
+    assert supported_share(evidence) == 1 / 3
     assert supported_share([]) is None
 
 

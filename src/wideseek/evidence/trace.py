@@ -18,28 +18,14 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import cached_property, lru_cache
-from typing import Literal
 
 import msgspec
 
+from wideseek.evidence.levels import Evidence, EvidenceTable
 from wideseek.records import Page, Rollout
 from wideseek.table import Table
 
 QUOTE_CHARS = 240
-Status = Literal["supported", "unsupported", "empty"]
-
-
-class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What stands behind one cell: the page's url, the passage, and the path of the first agent that read it."""
-
-    status: Status
-    url: str | None = None
-    quote: str | None = None
-    agent: str | None = None
-
-
-EvidenceTable = list[list[Evidence]]
-"""One `Evidence` per cell: `evidence[row][column]`, in the table's order."""
 
 
 def trace(table: Table, key: Sequence[str], rollout: Rollout) -> EvidenceTable:
@@ -51,12 +37,6 @@ def trace(table: Table, key: Sequence[str], rollout: Rollout) -> EvidenceTable:
     named = {value for row in table.rows for index in keys for value in _renderings(row[index])[:1]}
     pages = [_ReadPage(page, agent, named) for page, agent in _pages_read(rollout)]
     return [_trace_row(row, table.columns, keys, pages) for row in table.rows]
-
-
-def supported_share(evidence: EvidenceTable) -> float | None:
-    """Supported cells over cells that are not empty, in [0, 1]; `None` where every cell is empty."""
-    cells = [cell.status for row in evidence for cell in row if cell.status != "empty"]
-    return cells.count("supported") / len(cells) if cells else None
 
 
 def _pages_read(rollout: Rollout) -> Iterable[tuple[Page, str]]:
