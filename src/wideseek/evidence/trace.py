@@ -1,236 +1,432 @@
-"""Evidence: where each cell of the table stands, on pages that the rollout's agents read.
+"""Where each cell of a table stands, on pages that the rollout's agents read.
 
-    cell -> the first passage of a page read that holds both the row's key and the cell's value -> (url, quote, agent)
+    trace(table, key, rollout) -> one Evidence per cell
 
-It needs no model. A *passage* is one table row or one sentence of a page; the page's title counts as part of every
-passage when the title *is* the key (a page about the entity), but not of a table row about another key. In a table row
-the key has to fill a cell. Where a page about the entity has a line `column: value`, only that line speaks for the
-column. So two values that stand in each other's rows or columns are both unsupported, even if both occur on the page.
+    1  the pages that may hold a row's key, by an index of the keys' words; the entity's own page first
+    2  on each page the records that hold the key, and the sentences that may
+    3  a cell is supported by a record's field under the column's label, else by a clause that ties it to the column
+    4  of several records of one page, the one that says most of the row speaks for all of it
 
-Values are compared as text: case, width, whitespace, thousands separators and markdown marks do not matter, word
-boundaries do (`12` is not found in `2012`); an ISO date is also found as written out in English.
+Where a page says the column under its own label, only that speaks; a value that stands under other labels only is
+unsupported.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import date
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from itertools import pairwise
 
 import msgspec
 
+from wideseek.evidence.clause import About, says
+from wideseek.evidence.fit import fits, holds_part
+from wideseek.evidence.labels import MORE, PART, STEMS, Label, best_tie, label_of, names_things, tie
+from wideseek.evidence.layout import Field, Record, Sentence
 from wideseek.evidence.levels import Evidence, EvidenceTable
-from wideseek.records import Page, Rollout
+from wideseek.evidence.names import OWN, doubled_titles, name_of, named_at, ownership, simple_name
+from wideseek.evidence.page import Name, ReadPage, Shelf
+from wideseek.evidence.text import without_bracket, words
+from wideseek.evidence.values import Value, value_of
+from wideseek.records import Rollout
 from wideseek.table import Table
 
 QUOTE_CHARS = 240
+UNSUPPORTED, EMPTY = Evidence("unsupported"), Evidence("empty")
 
 
-def trace(table: Table, key: Sequence[str], rollout: Rollout) -> EvidenceTable:
+def trace(table: Table, key: Sequence[str], rollout: Rollout, shelf: Shelf | None = None) -> EvidenceTable:
     """The evidence of every cell, of shape rows × columns.
 
-    `key` names the columns that tell rows apart; a key cell is supported by a passage that holds the whole key.
+    `key` names the columns that tell rows apart. `shelf` has pages that were prepared before; it is only faster.
     """
-    keys = [table.columns.index(name) for name in key]
-    named = {value for row in table.rows for index in keys for value in _renderings(row[index])[:1]}
-    pages = [_ReadPage(page, agent, named) for page, agent in _pages_read(rollout)]
-    return [_trace_row(row, table.columns, keys, pages) for row in table.rows]
+    return _Tracer(table, key, rollout, shelf or Shelf()).trace()
 
 
-def _pages_read(rollout: Rollout) -> Iterable[tuple[Page, str]]:
-    """Every page once, with the first agent that read it, in reading order."""
+@dataclass(frozen=True)
+class _KeyPart:
+    column: Label
+    name: Name
+    written: str
+
+
+@dataclass
+class _Source:
+    """A page for one row: how much it is the key's, part by part, the records that hold the key, and sentences."""
+
+    page: ReadPage
+    agent: str
+    levels: list[int]
+    records: list[Record]
+    loose: list[Record]  # rows of a table on the entity's page that do not name it
+    sentences: list[Sentence]
+
+
+@dataclass
+class _Found:
+    """Evidence, and the record that it was taken from."""
+
+    evidence: Evidence
+    record: Record | None = None
+
+
+class _Tracer:
+    def __init__(self, table: Table, key: Sequence[str], rollout: Rollout, shelf: Shelf) -> None:
+        self._table = table
+        self._columns = [label_of(column) for column in table.columns]
+        self._key_at = [table.columns.index(name) for name in key]
+        self._pages: list[ReadPage] = []
+        self._agents: list[str] = []
+        for url, agent in _read_in_order(rollout):
+            self._pages.append(shelf.indexed(rollout.pages[url]))
+            self._agents.append(agent)
+        self._keys = {
+            name: row[i] for row in table.rows for i in self._key_at if (name := name_of(row[i])) and row[i].strip()
+        }
+        self._names = frozenset(self._keys)
+        self._owned = self._ownership()
+        self._pages_of = self._index()
+
+    def trace(self) -> EvidenceTable:
+        rows = [self._trace_row(row) for row in self._table.rows]
+        votes = Counter(heading for _, candidates in rows for heading in self._voted(candidates))
+        return [
+            _coherent(found, candidates, votes, self._key_at, row, self._columns)
+            for row, (found, candidates) in zip(self._table.rows, rows, strict=True)
+        ]
+
+    # ------------------------------------------------------------------------------------------- pages and their keys
+
+    def _ownership(self) -> list[dict[Name, int]]:
+        bare: dict[Name, list[Name]] = {}
+        for name, written in self._keys.items():
+            if (shorter := words(without_bracket(written))) != name and shorter:
+                bare.setdefault(shorter, []).append(name)
+        doubled = doubled_titles(self._pages)
+        owned = [ownership(page, self._keys, bare, doubled) for page in self._pages]
+        return [{k: v for k, v in found.items() if v == OWN or OWN not in found.values()} for found in owned]
+
+    def _index(self) -> dict[Name, set[int]]:
+        """For each key the pages on which it may stand, by its pairs of neighbouring words."""
+        simple = {name: simple_name(written) for name, written in self._keys.items()}
+        pieces = {name: _pairs(simple[name]) for name in self._keys}
+        wanted = {piece for found in pieces.values() for piece in found}
+        single = {piece for piece in wanted if isinstance(piece, str)}
+        double = wanted - single
+        where: dict[object, set[int]] = {piece: set() for piece in wanted}
+        for at, page in enumerate(self._pages):
+            for piece in (single & page.simple_words) | (double & page.simple_pairs):
+                where[piece].add(at)
+        found: dict[Name, set[int]] = {}
+        for name in self._keys:
+            possible = set.intersection(*(where[p] for p in pieces[name])) if pieces[name] else range(len(self._pages))
+            found[name] = {at for at in possible if self._pages[at].mentions(name, simple[name])}
+        for at, owned in enumerate(self._owned):
+            for name in owned:
+                found[name].add(at)
+        return found
+
+    # --------------------------------------------------------------------------------------------------------- a row
+
+    def _trace_row(self, row: list[str]) -> tuple[list[_Found], list[_Candidates]]:
+        key = [_KeyPart(self._columns[i], name, row[i]) for i in self._key_at if (name := name_of(row[i]))]
+        sources = self._sources(key)
+        about = [_about(key, source.levels, self._names, source.page) for source in sources]
+        found = [
+            _key_cell(row[i], key, sources) if i in self._key_at else self._cell(row[i], i, key, sources, about)
+            for i in range(len(row))
+        ]
+        return found, [_Candidates.of(source, row, self._columns) for source in sources if len(source.records) > 1]
+
+    def _sources(self, key: list[_KeyPart]) -> list[_Source]:
+        if not key:
+            return []
+        at = set.intersection(*(self._pages_of[part.name] for part in key))
+        sources = [source for i in sorted(at) if (source := self._source(i, key)) is not None]
+        return sorted(sources, key=lambda source: -min(source.levels))
+
+    def _source(self, at: int, key: list[_KeyPart]) -> _Source | None:
+        page, owned = self._pages[at], self._owned[at]
+        levels = [owned.get(part.name, 0) for part in key]
+        if len(key) > 1 and sorted(page.title.words) == sorted(word for part in key for word in part.name):
+            levels = [OWN] * len(key)
+        if any(levels):
+            records, sentences = page.records, page.sentences
+        else:
+            rarest = max((word for part in key for word in part.name), key=lambda word: (not word.isdigit(), len(word)))
+            records = page.records_with(rarest)
+            sentences = [sentence for sentence in page.sentences if rarest in sentence.text.folded]
+        anothers = any(level == OWN and all(name != part.name for part in key) for name, level in owned.items())
+        holding = [(record, self._holds(record, key, levels, anothers)) for record in records]
+        held = [record for record, how in holding if how == "holds"]
+        loose = [record for record, how in holding if how == "loose"]
+        if not (held or loose or sentences or any(levels)):
+            return None
+        return _Source(page, self._agents[at], levels, held, loose, sentences)
+
+    def _holds(self, record: Record, key: list[_KeyPart], levels: list[int], anothers: bool) -> str | None:
+        """`holds` where the record is about the row; `loose` where it stands in a table of things on the row's page."""
+        named = [self._names_part(record, part, level, anothers) for part, level in zip(key, levels, strict=True)]
+        if any(one is False for one in named):
+            return None
+        if any(one is None for one in named) and not self._may_be_of_page(record, key):
+            return None
+        if all(one is None for one in named) and record.kind in ("row", "column") and not record.alone:
+            return "loose"
+        return "holds"
+
+    def _names_part(self, record: Record, part: _KeyPart, level: int, anothers: bool) -> bool | None:
+        """Whether the record names this part of the key; `None` where only the page's title does."""
+        labelled = [f for f in record.fields if f.label.words and tie(part.column, f.label) >= STEMS]
+        if labelled:
+            return any(_is_name(field, part) for field in labelled)
+        if any(_is_name(f, part) for f in record.fields if not self._is_foreign(record, f, part, level, anothers)):
+            return True
+        if record.heading and words(record.heading) == part.name:
+            return True
+        return None if level else False
+
+    def _is_foreign(self, record: Record, field: Field, part: _KeyPart, level: int, anothers: bool) -> bool:
+        """A key in a line with a label of its own (`next: Alpha`) names no record; nor does a number under one."""
+        if not field.label.words:
+            return False
+        if all(word.isdigit() for word in part.name) and tie(part.column, field.label) == 0:
+            return True
+        if record.kind != "lines" or level:
+            return False
+        return anothers or (tie(part.column, field.label) < PART and not names_things(field.label))
+
+    def _may_be_of_page(self, record: Record, key: list[_KeyPart]) -> bool:
+        """Whether a record that does not name the key can be about the page's entity."""
+        mine = {part.name for part in key}
+        heading = words(record.heading)
+        if heading in self._names and heading not in mine:
+            return False
+        if not _ABOUT_OTHERS.isdisjoint(heading) and len(heading) <= 4:
+            return False
+        first, *others = record.fields or [Field("", "")]
+        if (
+            record.kind in ("item", "column")
+            and others
+            and not first.label.words
+            and all(f.label.words for f in others)
+        ):
+            return False
+        return record.kind == "lines" or not any(
+            name in self._names and name not in mine for name in (tuple(field.text.words) for field in record.fields)
+        )
+
+    # -------------------------------------------------------------------------------------------------------- a cell
+
+    def _cell(self, cell: str, at: int, key: list[_KeyPart], sources: list[_Source], about: list[About]) -> _Found:
+        value = value_of(cell)
+        if not value.words:
+            return _Found(EMPTY)
+        mentioned: _Found | None = None
+        for source, whose in zip(sources, about, strict=True):
+            found, speaks = self._in_records(value, at, source)
+            if found is not None and found.evidence.status == "supported":
+                return found
+            mentioned = mentioned or found
+            if speaks:  # the page says the column under its own label, and says something else
+                continue
+            found = self._in_sentences(value, at, source, whose)
+            if found is not None and found.evidence.status == "supported":
+                return found
+            mentioned = mentioned or found or self._beside_key(value, at, key, source)
+        return mentioned or _Found(UNSUPPORTED)
+
+    def _in_records(self, value: Value, at: int, source: _Source) -> tuple[_Found | None, bool]:
+        """The best that records say of the cell, and whether a label of the page names the column."""
+        mentioned: _Found | None = None
+        speaks = False
+        unit = self._columns[at].unit
+        for record in source.records:
+            ties = [(best_tie(self._columns, at, field.label), field) for field in record.fields]
+            best = max((how for how, _ in ties), default=0.0)
+            speaks = speaks or best >= STEMS
+            for how, field in ties:
+                if (how == best or how >= STEMS) and how >= PART and fits(value, field.text, labelled=True, unit=unit):
+                    return self._supported(source, record, field), speaks
+            mentions = (best >= MORE and any(how == best and holds_part(value, field.text) for how, field in ties)) or (
+                best == 0 and any(not f.label.words and fits(value, f.text, labelled=False) for _, f in ties)
+            )
+            if mentions and mentioned is None:
+                mentioned = _Found(_evidence("mentioned", source, record.quote, value), record)
+        if mentioned is None:
+            mentioned = self._in_loose(value, at, source)
+        return mentioned, speaks
+
+    def _in_loose(self, value: Value, at: int, source: _Source) -> _Found | None:
+        for record in source.loose:
+            for field in record.fields:
+                if best_tie(self._columns, at, field.label) >= PART and fits(value, field.text, labelled=True):
+                    return _Found(_evidence("mentioned", source, record.quote, value), record)
+        return None
+
+    def _supported(self, source: _Source, record: Record, field: Field) -> _Found:
+        in_table = record.kind in ("row", "column")
+        quote = record.quote if record.kind == "row" else f"{field.raw_label}: {field.raw}"
+        tied = f"{'header' if in_table else 'label'}: {field.raw_label}"
+        return _Found(_evidence("supported", source, quote, value_of(field.raw), tied), record)
+
+    def _in_sentences(self, value: Value, at: int, source: _Source, about: About) -> _Found | None:
+        near: _Found | None = None
+        for sentence in source.page.sentences_with(value, source.sentences):
+            said = says(sentence, value, at, self._columns, about)
+            if said == "tied":
+                tied = f"words: {self._table.columns[at]}"
+                return _Found(_evidence("supported", source, sentence.raw, value, tied))
+            if said == "near" and near is None:
+                near = _Found(_evidence("mentioned", source, sentence.raw, value))
+        return near
+
+    def _beside_key(self, value: Value, at: int, key: list[_KeyPart], source: _Source) -> _Found | None:
+        """`Alpha: 20 m` says that 20 m is Alpha's, not what it is, unless the column asks for just that unit."""
+        if len(key) != 1:
+            return None
+        (part,) = key
+        for record in source.page.records_with(max(part.name, key=len)):
+            for field in record.fields:
+                if record.kind == "lines" and field.label.words == part.name and fits(value, field.text, labelled=True):
+                    return _Found(_evidence("mentioned", source, f"{field.raw_label}: {field.raw}", value), record)
+        return None
+
+    # ----------------------------------------------------------------------------------------------- the row as a whole
+
+    def _voted(self, candidates: list[_Candidates]) -> set[str]:
+        """Headings of records that say most of a row."""
+        return {
+            record.heading
+            for one in candidates
+            for record, count in zip(one.records, one.agree, strict=True)
+            if count * 2 > one.filled and count > len(self._key_at)
+        }
+
+
+_ABOUT_OTHERS = frozenset("see also nearby neighbours neighbors neighbouring related similar others comparison".split())
+
+
+def _read_in_order(rollout: Rollout) -> Iterable[tuple[str, str]]:
+    """Every page's url once, with the first agent that read it, in reading order."""
     seen: set[str] = set()
     for run in rollout.trajectories:
         for url in run.read:
             if url in rollout.pages and url not in seen:
                 seen.add(url)
-                yield rollout.pages[url], run.path
+                yield url, run.path
 
 
-def _trace_row(row: list[str], columns: list[str], keys: list[int], pages: list[_ReadPage]) -> list[Evidence]:
-    key = [wanted for index in keys for wanted in _renderings(row[index])[:1]]
-    about = [page for page in pages if key and page.mentions(key)]
-    about.sort(key=lambda page: not page.is_about(key))  # the entity's own page speaks first
-    return [_trace_cell(cell, _normal(column), key, about) for cell, column in zip(row, columns, strict=True)]
+def _pairs(simple: Name) -> list[object]:
+    return list(simple) if len(simple) < 2 else list(pairwise(simple))
 
 
-def _trace_cell(cell: str, column: str, key: list[str], pages: list[_ReadPage]) -> Evidence:
-    """The best quote: from the first page that has one, and there a passage that names the column if any does."""
-    wanted = _renderings(cell)
-    if not wanted:
-        return Evidence("empty")
-    for page in pages:
-        passages = page.passages_with(key, wanted, column)
-        if passages:
-            best = max(passages, key=lambda passage: _holds(passage.normal, column) if column else False)
-            return Evidence("supported", page.url, _shortened(best.text, cell), page.agent)
-    return Evidence("unsupported")
+def _about(key: list[_KeyPart], levels: list[int], names: frozenset[Name], page: ReadPage) -> About:
+    mine = [part.name for part in key]
+    return About(
+        names=mine,
+        written=[part.written for part in key],
+        levels=levels,
+        others=names - frozenset(mine),
+        title=frozenset(page.title.words),
+    )
 
 
-_LABEL = re.compile(r"(?:[-*•] )?([^.!?:。！？：]{1,60})[:：]")
+def _is_name(field: Field, part: _KeyPart) -> bool:
+    """Whether the field is the name, a remark in brackets aside."""
+    said = tuple(field.text.words)
+    if said == part.name:
+        return True
+    if without_bracket(field.raw) != field.raw and words(without_bracket(field.raw)) == part.name:
+        return True
+    return bool(said) and said == words(without_bracket(part.written))
 
 
-class _Passage(msgspec.Struct, frozen=True, gc=False):
-    """A table row or a sentence: as written, normalised, and the cells if it is a row, the label if it has one."""
+def _key_cell(cell: str, key: list[_KeyPart], sources: list[_Source]) -> _Found:
+    """A name is supported by a record that holds the key, by a page of its own, or by a sentence that names it."""
+    if not words(cell):
+        return _Found(EMPTY)
+    value = value_of(cell)
+    for source in sources:
+        if source.records:
+            record = source.records[0]
+            return _Found(_evidence("supported", source, record.quote, value, "name"), record)
+        if all(level == OWN for level in source.levels):
+            return _Found(_evidence("supported", source, source.page.title.text, value, "title"))
+    for source in sources:
+        for sentence in source.sentences:
+            places = [named_at(sentence.text, part.name, part.written) for part in key]
+            if any(places) and all(p or level for p, level in zip(places, source.levels, strict=True)):
+                return _Found(_evidence("supported", source, sentence.raw, value, "name"))
+        if all(source.levels):
+            return _Found(_evidence("supported", source, source.page.title.text, value, "title"))
+    return _Found(UNSUPPORTED)
 
-    text: str
-    normal: str
-    cells: tuple[str, ...] = ()
-    label: str = ""
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The records of one page about one row: how many cells of the row each of them says."""
+
+    records: list[Record]
+    agree: list[int]
+    filled: int
 
     @classmethod
-    def read(cls, text: str) -> _Passage:
-        normal = _normal(text)
-        if text.lstrip().startswith("|"):
-            return cls(text, normal, cells=tuple(cell.strip() for cell in normal.strip("|").split("|")))
-        label = _LABEL.match(normal)
-        return cls(text, normal, label=label[1].strip() if label else "")
-
-
-class _ReadPage:
-    """A page and what looking up cells in it needs, computed once. `named` are the keys of the whole table."""
-
-    def __init__(self, page: Page, agent: str, named: set[str]) -> None:
-        self.url, self.agent = page.url, agent
-        self._page, self._named = page, named
-        self._title = _normal(page.title)
-        self._subject = _normal(re.sub(r"\s*[(（].*?[)）]\s*$", "", page.title))
-
-    @cached_property
-    def _passages(self) -> list[_Passage]:
-        """The title last, because it says least."""
-        lines = [*_split(self._page.text), self._page.title]
-        return [_Passage.read(line) for line in lines if line.strip()]
-
-    @cached_property
-    def _normal_text(self) -> str:
-        return "\n".join(passage.normal for passage in self._passages)
-
-    def mentions(self, key: list[str]) -> bool:
-        return all(part in self._normal_text for part in key)
-
-    def is_about(self, key: list[str]) -> bool:
-        return any(part in (self._title, self._subject) for part in key)
-
-    def passages_with(self, key: list[str], wanted: list[str], column: str) -> list[_Passage]:
-        """The passages that hold the whole key and one rendering of the value."""
-        passages = self._passages
-        if self.is_about(key) and column:
-            passages = [passage for passage in passages if passage.label == column] or passages
-        return [
-            passage
-            for passage in passages
-            if any(self._tells(passage, value) if value in key else _holds(passage.normal, value) for value in wanted)
-            and all(self._tells(passage, part) for part in key)
+    def of(cls, source: _Source, row: list[str], columns: list[Label]) -> _Candidates:
+        cells = [(value_of(cell), at) for at, cell in enumerate(row) if words(cell)]
+        agree = [
+            sum(any(_says(field, value, at, columns) for field in record.fields) for value, at in cells)
+            for record in source.records
         ]
-
-    def _tells(self, passage: _Passage, part: str) -> bool:
-        """Whether a passage is about this part of the key."""
-        if part in passage.cells:
-            return True
-        if part in (self._title, self._subject):
-            return not any(cell in self._named for cell in passage.cells if cell != part)
-        return not passage.cells and _holds(passage.normal, part)
+        return cls(source.records, agree, len(cells))
 
 
-def _split(text: str) -> Iterable[str]:
-    """Table rows, and `label: value` that is no sentence, as they are; any other line falls into its sentences."""
-    for line in text.splitlines():
-        if line.lstrip().startswith("|") or (_LABEL.match(line) and not line.rstrip().endswith((".", "!", "?"))):
-            yield line
-        else:
-            yield from _SENTENCE_END.split(line)
+def _says(field: Field, value: Value, at: int, columns: list[Label]) -> bool:
+    return best_tie(columns, at, field.label) >= STEMS and fits(value, field.text, labelled=True)
 
 
-# A short word before a full stop is abbreviated (St., No.), unless it is a number or a unit after one.
-_SENTENCE_END = re.compile(
-    r"(?:(?<=\w{3}[.!?])|(?<=\d[.!?])|(?<=\d \w[.!?])|(?<=\d \w{2}[.!?])|(?<=[!?]))\s+(?=[^\W\d_a-z]|[“\"(])"
-    r"|(?<=[。！？])"
-)
+def _coherent(
+    found: list[_Found],
+    candidates: list[_Candidates],
+    votes: Counter[str],
+    key_at: list[int],
+    row: list[str],
+    columns: list[Label],
+) -> list[Evidence]:
+    """Of several records of one page, the one that says most of the row, under the heading that serves most rows,
+    speaks for all of it; what only another one says is `mentioned`."""
+    evidence = [one.evidence for one in found]
+    for one in candidates:
+        ranks = [(votes[record.heading], count) for record, count in zip(one.records, one.agree, strict=True)]
+        best = [record for record, rank in zip(one.records, ranks, strict=True) if rank == max(ranks)]
+        for at, cell in enumerate(found):
+            if at in key_at or cell.evidence.status != "supported" or cell.record is None:
+                continue
+            if all(cell.record is not record for record in one.records) or any(cell.record is b for b in best):
+                continue
+            said = [f for record in best for f in record.fields if best_tie(columns, at, f.label) >= STEMS]
+            if said and not any(fits(value_of(row[at]), field.text, labelled=True) for field in said):
+                evidence[at] = msgspec.structs.replace(evidence[at], status="mentioned", tie=None)
+    return evidence
 
 
-def _holds(text: str, part: str) -> bool:
-    """Whether `part` stands in `text` with nothing touching it that would make it part of a longer word or number."""
-    start = text.find(part)
-    while start >= 0:
-        before, after = text[:start], text[start + len(part) :]
-        if not (_runs_on_before(before, part) or _runs_on_after(part, after)):
-            return True
-        start = text.find(part, start + 1)
-    return False
-
-
-# What makes digits part of a longer number, a date, a range, a footnote or an enumeration.
-_BEFORE_NUMBER = re.compile(r"(?:\d[.,:/-]|(?:^|[\s:|(=])-|\[)$")
-_AFTER_NUMBER = re.compile(r"[.,:/-]\d|\]")
-
-
-def _runs_on_before(before: str, part: str) -> bool:
-    if _joined(before[-1:], part[0]) or (before[-1:] == "-" and before[-2:-1].isalpha() and part[0].isalpha()):
-        return True
-    return part[0].isdigit() and _BEFORE_NUMBER.search(before[-3:]) is not None
-
-
-def _runs_on_after(part: str, after: str) -> bool:
-    if _joined(part[-1], after[:1]) or (after[:1] == "-" and after[1:2].isalpha() and part[-1].isalpha()):
-        return True
-    return part[-1].isdigit() and _AFTER_NUMBER.match(after) is not None
-
-
-def _joined(left: str, right: str) -> bool:
-    """Whether two neighbouring characters belong to one word or number."""
-    return left.isalnum() and right.isalnum() and not (_unspaced(left) or _unspaced(right))
-
-
-def _unspaced(char: str) -> bool:
-    """Chinese, Japanese, Thai, Korean ... : words touch each other, or their endings."""
-    return any(low <= char <= high for low, high in _UNSPACED)
-
-
-_UNSPACED = (
-    *(("\u0e00", "\u0eff"), ("\u1000", "\u109f"), ("\u1780", "\u17ff")),  # Thai and Lao, Myanmar, Khmer
-    *(("\u3040", "\u9fff"), ("\uac00", "\ud7af"), ("\uf900", "\ufaff")),  # kana and Han, Hangul
-)
-
-
-@lru_cache(maxsize=4096)
-def _normal(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).casefold()
-    text = re.sub(r"[*_`]+", "", text).replace("’", "'").replace("‘", "'")
-    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
-    text = re.sub(r"[‐-―−]", "-", text)
-    return re.sub(r"\s+", " ", text).strip()
-
-
-def _renderings(cell: str) -> list[str]:
-    """The normalised value, and other ways to write the same: none for an empty cell."""
-    value = _normal(cell)
-    if not re.search(r"\w", value):
-        return []
-    return [value, *_written_out(value)]
-
-
-def _written_out(value: str) -> list[str]:
-    """`1994-05-03` as `3 may 1994`, `may 3 1994`, `may 3, 1994`."""
-    try:
-        day = date.fromisoformat(value)
-    except ValueError:
-        return []
-    month = _MONTHS[day.month - 1]
-    return [f"{day.day} {month} {day.year}", f"{month} {day.day}, {day.year}", f"{month} {day.day} {day.year}"]
-
-
-_MONTHS = (
-    *("january", "february", "march", "april", "may", "june"),
-    *("july", "august", "september", "october", "november", "december"),
-)
+def _evidence(status: str, source: _Source, quote: str, value: Value, tied: str | None = None) -> Evidence:
+    return msgspec.convert(
+        {
+            "status": status,
+            "url": source.page.url,
+            "quote": _shortened(quote, value.raw),
+            "agent": source.agent,
+            "tie": tied,
+        },
+        Evidence,
+    )
 
 
 def _shortened(passage: str, cell: str) -> str:
     """At most `QUOTE_CHARS` characters of the passage, around the cell."""
-    passage = re.sub(r"\s+", " ", passage).strip()
+    passage = " ".join(passage.split())
     if len(passage) <= QUOTE_CHARS:
         return passage
     middle = max(0, passage.casefold().find(cell.casefold()))

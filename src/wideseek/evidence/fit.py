@@ -1,0 +1,75 @@
+"""Whether a field says a value: it fills the field, or is one of its parts in full."""
+
+from __future__ import annotations
+
+import re
+
+from wideseek.evidence.text import Text, clean, without_bracket, words
+from wideseek.evidence.values import Value, accented, dates, leading_number, numbers, text_parts
+
+_LIST = re.compile(r",\s|;|\sand\s|&|\n|·|•|、|；")
+
+
+def fits(value: Value, field: Text, *, labelled: bool, unit: str = "") -> bool:
+    """Whether the field says the value. `labelled`: the field stands under the column's label; `unit`: the unit that
+    the column asks for."""
+    if tuple(field.words) == value.words:
+        return _same_words(value, field, labelled=labelled, unit=unit)
+    if value.day is not None:
+        return any(value.is_day(found.day) for found in dates(field))
+    if value.number is not None:
+        return _fits_number(value, field, labelled=labelled, unit=unit)
+    return _fits_words(value, field)
+
+
+def _same_words(value: Value, field: Text, *, labelled: bool, unit: str) -> bool:
+    """Equal words may still be other numbers (`3-2` and `3:2`, `5` and `−5`) or bear other accents."""
+    if value.number is not None:
+        found = numbers(field)
+        return not found or (len(found) == 1 and value.is_number(found[0], labelled=labelled, unit=unit))
+    theirs = accented(field)
+    return value.accented is None or theirs is None or value.accented == theirs
+
+
+def _fits_number(value: Value, field: Text, *, labelled: bool, unit: str) -> bool:
+    number = value.number
+    assert number is not None
+    if len(field.words) == 1 and (ordinal := re.fullmatch(r"(\d+)(?:st|nd|rd|th)", field.words[0])):
+        return float(ordinal[1]) == number.value
+    if value.is_year and any(value.is_year_of(found.day) for found in dates(field)):
+        return True
+    found = numbers(field)
+    if len(found) == 1 and found[0].at == 0 and value.is_number(found[0], labelled=labelled, unit=unit):
+        return True
+    parts = [leading_number(Text(part)) for part in text_parts(field.text)]
+    return any(part is not None and value.is_number(part, labelled=labelled, unit=unit) for part in parts)
+
+
+def _fits_words(value: Value, field: Text) -> bool:
+    parts = {part for part in map(words, text_parts(field.text)) if part}
+    if len(value.parts) <= 1:
+        is_list = _LIST.search(without_bracket(field.text)) is not None
+        if is_list:  # one of a list of equals is not the list
+            return value.words in {words(part) for part in re.split(r"[()]|\s/\s", field.text)}
+        return value.words in parts or value.words == words(without_bracket(field.text)) or _bracket_aside(value, field)
+    if all(part in parts for part in value.parts):
+        return not _LIST.search(field.text) or len(parts) <= len(value.parts)
+    return _bracket_aside(value, field)
+
+
+def _bracket_aside(value: Value, field: Text) -> bool:
+    """`35 m (rebuilt)` says what `35 m` says; a bracket that the page lacks has to be a number or in other letters."""
+    if value.without_bracket != tuple(field.words) or value.without_bracket == value.words:
+        return False
+    bracket = clean(value.text.text)[len(without_bracket(value.text.text)) :]
+    return bool(numbers(Text(bracket))) or not bracket.isascii()
+
+
+def holds_part(value: Value, field: Text) -> bool:
+    """Whether the value stands anywhere in the field."""
+    if value.number is not None:
+        return any(
+            found.own and found.value == value.number.value and not (found.unit and value.number.unit)
+            for found in numbers(field)
+        )
+    return bool(field.find(value.words))

@@ -1,0 +1,454 @@
+"""What a cell says, and what a page says, as values: numbers with scale and unit, dates, text.
+
+    numbers(text)    every number of a text: its value, unit and place, and whether it is one of its own
+    dates(text)      every date: (year, month or 0, day or 0) and its place
+    Value(cell)      a cell: a number, a date, a year or words
+
+A scale word, a percent sign, a currency, an exponent or a unit beside the digits belongs to the number. A number that
+touches something else is not a number of its own: part of a range, a score, a date, a version, a name (`A-5`).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+from wideseek.evidence.text import Text, clean, fold, without_bracket, words
+
+# ------------------------------------------------------------------------------------------------------ scales, units
+
+SCALES = {
+    "hundred": 2,
+    "thousand": 3,
+    "k": 3,
+    "million": 6,
+    "millions": 6,
+    "mn": 6,
+    "mio": 6,
+    "billion": 9,
+    "bn": 9,
+    "billions": 9,
+    "trillion": 12,
+    "tn": 12,
+    "lakh": 5,
+    "lakhs": 5,
+    "crore": 7,
+    "crores": 7,
+    "mrd": 9,
+    "百": 2,
+    "千": 3,
+    "万": 4,
+    "萬": 4,
+    "亿": 8,
+    "億": 8,
+    "兆": 12,
+}
+"""Scale words as powers of ten."""
+
+_UNIT_NAMES = {
+    "m": "metre metres meter meters 米 公尺",
+    "km": "kilometre kilometres kilometer kilometers kms 公里 千米",
+    "cm": "centimetre centimetres centimeter centimeters 厘米 公分",
+    "mm": "millimetre millimetres millimeter millimeters 毫米",
+    "ft": "feet foot 英尺",
+    "in": "inch inches 英寸",
+    "yd": "yard yards",
+    "mi": "mile miles 英里",
+    "nmi": "",
+    "km2": "sqkm 平方公里 平方千米",
+    "m2": "sqm 平方米",
+    "mi2": "sqmi 平方英里",
+    "ft2": "sqft",
+    "ha": "hectare hectares 公顷",
+    "acre": "acres 英亩",
+    "m3": "cubicmetres 立方米",
+    "km3": "",
+    "l": "litre litres liter liters 升",
+    "kg": "kilogram kilograms kilo kilos 公斤 千克",
+    "g": "gram grams 克",
+    "t": "tonne tonnes ton tons 吨",
+    "lb": "pound pounds lbs",
+    "oz": "ounce ounces",
+    "kw": "kilowatt kilowatts",
+    "mw": "megawatt megawatts",
+    "gw": "gigawatt gigawatts",
+    "hp": "horsepower",
+    "kmh": "kph",
+    "mph": "",
+    "kn": "knot knots",
+    "s": "second seconds sec secs 秒",
+    "min": "minute minutes mins 分钟",
+    "h": "hour hours hr hrs 小时",
+    "day": "days 天",
+    "month": "months",
+    "year": "years yr yrs",
+    "hz": "",
+    "mhz": "",
+    "ghz": "",
+    "kb": "",
+    "mb": "",
+    "gb": "",
+    "tb": "",
+    "c": "celsius",
+    "f": "fahrenheit",
+    "u": "",
+    "%": "percent 百分",
+    "$": "dollar dollars usd 美元",
+    "€": "euro euros eur 欧元",
+    "£": "gbp 英镑",
+    "¥": "yuan yen rmb cny jpy 元 圆 日元 人民币",
+    "₹": "rupee rupees inr",
+}
+UNITS = {name: unit for unit, names in _UNIT_NAMES.items() for name in [unit, *names.split()]}
+"""What a unit is called, to its symbol."""
+
+_UNITS_UNSPACED = sorted((name for name in UNITS if not name.isascii() and len(name) > 0), key=len, reverse=True)
+_SPLIT_UNITS = {
+    ("sq", "km"): "km2",
+    ("sq", "m"): "m2",
+    ("sq", "mi"): "mi2",
+    ("sq", "ft"): "ft2",
+    ("sq", "miles"): "mi2",
+}
+_CURRENCY = "$€£¥₹₽₩"
+CURRENCIES = frozenset(_CURRENCY)
+_POWERS = {"square": "2", "sq": "2", "cubic": "3"}
+
+
+class Number(NamedTuple):
+    """`at` and `end` are word positions, scale and unit included. `own`: it is a number of its own. `written` counts
+    the decimals that were written."""
+
+    value: float
+    unit: str
+    at: int
+    end: int
+    own: bool
+
+
+# --------------------------------------------------------------------------------------------------------- the numbers
+
+_SPELT = {word: value for value, word in enumerate("zero one two three four five six seven eight nine ten".split())}
+_SPELT |= {word: value for value, word in enumerate("eleven twelve thirteen fourteen fifteen sixteen".split(), 11)}
+_SPELT |= {"seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50}
+_SPELT |= {"dozen": 12, "两": 2}
+_NO_COUNT = frozenset({"zero", "one"})  # `one of the ...` counts nothing
+SPELT_WORDS = frozenset(_SPELT) - _NO_COUNT
+
+_ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
+_IS_DIGITS = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d{1,3})?")
+_TOUCHED_BEFORE = re.compile(
+    r"[\^#/:*_+\\@]$|\d[.,:/*_-]$|[^\W\d_]-$|\d ?- ?$|\d ?(?:to|through|bis) $|\bno\. ?$", re.IGNORECASE
+)
+_TOUCHED_AFTER = re.compile(r" ?- ?\d|[:/*_\\^]\d|[.,]\d|\*|\^| ?(?:to|through|bis) [$€£¥]?\d|[⁄@]")
+_HYPHENED = re.compile(r"-([^\W\d_]+)")
+_MINUS = re.compile(r"(?:^|[\s:|(=≈~])-[$€£¥₹]?$")
+_POWER_OF_TEN = re.compile(r" ?[×x·*] ?10 ?\^ ?(-?\d{1,3})", re.IGNORECASE)
+
+
+def numbers(text: Text) -> list[Number]:
+    """The numbers of a text in order."""
+    found: list[Number] = []
+    index = 0
+    while index < len(text.words):
+        number = _number_at(text, index)
+        if number is not None:
+            found.append(number)
+        index = number.end if number is not None and number.end > index else index + 1
+    return found
+
+
+def _number_at(text: Text, at: int) -> Number | None:
+    word = text.words[at]
+    if word in SPELT_WORDS:
+        return _measured(text, float(_SPELT[word]), at, at + 1, own=True)
+    if word in _HAN_DIGITS:
+        return _han_number(text, at)
+    if not _IS_DIGITS.fullmatch(word):
+        return None
+    start, end_char = text.spans[at]
+    before, after = text.text[max(0, start - 8) : start], text.text[end_char : end_char + 12]
+    value, end = float(word), at + 1
+    own = _TOUCHED_BEFORE.search(before) is None
+    if power := _POWER_OF_TEN.match(after):
+        value *= 10.0 ** int(power[1])
+        while end < len(text.words) and text.spans[end][0] < end_char + power.end():
+            end += 1
+    elif word == "10" and (power := re.match(r" ?\^ ?(-?\d{1,3})", after)):
+        value, end = 10.0 ** int(power[1]), end + 1
+    elif _TOUCHED_AFTER.match(after) or _begins_a_compound(after):
+        own = False
+    if _MINUS.search(before):
+        value = -value
+    currency = next((c for c in reversed(before[-2:].replace("-", " ").rstrip()) if c in CURRENCIES), "")
+    return _measured(text, value, at, end, own=own, unit=currency)
+
+
+def _begins_a_compound(after: str) -> bool:
+    """`5-door`, not `5-metre` or `5-million`."""
+    hyphened = _HYPHENED.match(after)
+    return hyphened is not None and fold(hyphened[1]) not in UNITS.keys() | SCALES.keys()
+
+
+def _measured(text: Text, value: float, at: int, end: int, *, own: bool, unit: str = "") -> Number:
+    """The number with the scale word and the unit that follow it."""
+    while end < len(text.words) and text.words[end] in SCALES and re.fullmatch(r"[ -]?", text.gap(end)):
+        value *= 10.0 ** SCALES[text.words[end]]
+        end += 1
+    after = text.text[text.spans[end - 1][1] :][:3]
+    if sign := re.match(r" ?([%°$€£¥₹₽]|‰)", after):
+        unit = unit or sign[1]
+        if sign[1] == "°" and text.words[end : end + 1] in (["c"], ["f"]):
+            end += 1
+        return Number(value, unit, at, end, own)
+    follows, last = _unit_at(text, end)
+    return Number(value, unit or follows, at, last if follows and not unit else end, own)
+
+
+def _unit_at(text: Text, at: int) -> tuple[str, int]:
+    """The unit that stands right after a number, and the position behind it."""
+    if at >= len(text.words) or not re.fullmatch(r"[ -]?", text.gap(at)):
+        return "", at
+    word, rest = text.words[at], text.words[at + 1 : at + 4]
+    if not word.isascii():
+        run = "".join(text.words[at : at + 4])
+        name = next((name for name in _UNITS_UNSPACED if run.startswith(name)), None)
+        return (UNITS[name], at + len(name)) if name else ("", at)
+    if word in _POWERS and rest and (base := UNITS.get(rest[0])):
+        return base + _POWERS[word], at + 2
+    if word == "per" and rest[:1] == ["cent"]:
+        return "%", at + 2
+    unit = UNITS.get(word, "")
+    if unit in ("km", "m", "mi") and rest[:1] and text.gap(at + 1) in ("/", " per ") and rest[0] in ("h", "hour"):
+        return {"km": "kmh", "mi": "mph", "m": "mh"}[unit], at + 2
+    return (unit, at + 1) if unit else ("", at)
+
+
+_HAN_DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {
+    "〇": 0,
+    "两": 2,
+    "十": 10,
+    "百": 100,
+    "千": 1000,
+}
+_HAN_COUNTED = frozenset("年月日号米公里千万萬亿億人元个個座层層岁歲次届位名所家部件吨度%")
+
+
+def _han_number(text: Text, at: int) -> Number | None:
+    """A run of Chinese numerals that counts something: 三十五米, 一九七一年."""
+    end = at
+    while end < len(text.words) and text.words[end] in _HAN_DIGITS and (end == at or not text.gap(end)):
+        end += 1
+    run = text.words[at:end]
+    follows = text.words[end] if end < len(text.words) and not text.gap(end) else ""
+    if follows not in _HAN_COUNTED and not (len(run) > 1 and any(char in "十百千" for char in run)):
+        return None
+    return _measured(text, float(han_number("".join(run))), at, end, own=True)
+
+
+def han_number(run: str) -> int:
+    """The value of Chinese numerals: 三十五 is 35, 一九七一 is 1971, 二〇〇三 is 2003."""
+    if not any(char in "十百千" for char in run):
+        return int("".join(str(_HAN_DIGITS[char]) for char in run))
+    total = digit = 0
+    for char in run:
+        value = _HAN_DIGITS[char]
+        if value >= 10:
+            total, digit = total + (digit or 1) * value, 0
+        else:
+            digit = value
+    return total + digit
+
+
+# ----------------------------------------------------------------------------------------------------------- the dates
+
+Day = tuple[int, int, int]
+"""Year, month and day; 0 for what is not said."""
+
+_MONTH_NAMES = "january february march april may june july august september october november december".split()
+MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
+MONTHS |= {name[:3]: number for name, number in MONTHS.items()} | {"sept": 9}
+_DAY_WORD = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
+_YEAR_WORD = re.compile(r"1\d{3}|20\d\d")
+_DATE_FORMS = (
+    re.compile(r"(?<![\d.,/-])(?P<y>\d{4})-(?P<m>\d{1,2})-(?P<d>\d{1,2})(?![\d-])"),
+    re.compile(r"(?<![\d.,/-])(?P<y>\d{4})/(?P<m>\d{1,2})/(?P<d>\d{1,2})(?![\d/])"),
+    re.compile(r"(?<![\d.,/-])(?P<d>\d{1,2})\.\s?(?P<m>\d{1,2})\.\s?(?P<y>\d{4})(?![\d.])"),
+    re.compile(r"(?<!\d)(?P<y>\d{4}) ?年 ?(?:(?P<m>\d{1,2}) ?月)?(?: ?(?P<d>\d{1,2}) ?[日号])?"),
+    re.compile(r"(?<!\d)(?P<m>\d{1,2}) ?月 ?(?P<d>\d{1,2}) ?[日号]"),
+)
+_SLASHED = re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2})/(\d{4})(?![\d/])")
+_HAN_DATE = re.compile(r"[零〇一二三四五六七八九十]{2,4}(?=年)|(?<=[年月])[一二三四五六七八九十]{1,3}(?=[月日])")
+
+
+class Dated(NamedTuple):
+    """A date and its place: word positions, the last one exclusive."""
+
+    day: Day
+    at: int
+    end: int
+
+
+def dates(text: Text) -> list[Dated]:
+    """The dates of a text. Day and month as two numbers are a date only where one of them can only be the day."""
+    found = [*_written_dates(text)]
+    if "年" in text.text or "月" in text.text or re.search(r"\d[-/.]\s?\d{1,2}[-/.]", text.text):
+        found += _numeric_dates(text)
+    return found
+
+
+def _numeric_dates(text: Text) -> list[Dated]:
+    line = _HAN_DATE.sub(lambda m: str(han_number(m[0])).ljust(len(m[0])), text.text)
+    days = [(_day(m.groupdict()), m.span()) for form in _DATE_FORMS for m in form.finditer(line)]
+    for match in _SLASHED.finditer(line):
+        first, second, year = map(int, match.groups())
+        if first > 12 >= second:
+            days.append(((year, second, first), match.span()))
+        elif second > 12 >= first:
+            days.append(((year, first, second), match.span()))
+    return [Dated(day, *_word_range(text, *span)) for day, span in days if _is_day(day)]
+
+
+def _day(parts: dict[str, str | None]) -> Day:
+    year, month, day = (int(parts.get(name) or 0) for name in "ymd")
+    return year, month, day
+
+
+def _is_day(day: Day) -> bool:
+    try:
+        date(day[0] or 2000, day[1] or 1, day[2] or 1)
+    except ValueError:
+        return False
+    return True
+
+
+def _word_range(text: Text, start: int, end: int) -> tuple[int, int]:
+    inside = [index for index, (left, right) in enumerate(text.spans) if left >= start and right <= end]
+    return (inside[0], inside[-1] + 1) if inside else (0, 0)
+
+
+def _written_dates(text: Text) -> list[Dated]:
+    """`3 May 1994`, `May 3, 1994`, `May 1994`, `3 May`."""
+    found, words_, index = [], text.words, 0
+    while index < len(words_):
+        month = MONTHS.get(words_[index])
+        if month and (words_[index] != "may" or text.original(index)[0].isupper()):
+            before = _DAY_WORD.fullmatch(words_[index - 1]) if index else None
+            end, day = index + 1, int(before[1]) if before else 0
+            if not before and end < len(words_) and (after := _DAY_WORD.fullmatch(words_[end])):
+                day, end = int(after[1]), end + 1
+            year = 0
+            if end < len(words_) and _YEAR_WORD.fullmatch(words_[end]):
+                year, end = int(words_[end]), end + 1
+            if (year or day) and _is_day((year, month, day)):
+                found.append(Dated((year, month, day), index - bool(before), end))
+                index = end
+                continue
+        index += 1
+    return found
+
+
+# ----------------------------------------------------------------------------------------------------------- the cells
+
+# What joins the parts of a cell: `Ann Lee, Bob Ray`, `Oslo; Bergen`, `Oslo and Bergen`, a bracket.
+_PARTS = re.compile(r"\s*(?:,(?!\d)|[;·•|\n、；，]|\s/\s|\(|\)|\band\b|\bund\b|&|<br ?/?>)\s*")
+_APPROXIMATE = frozenset(
+    "c ca circa about approximately approx around over nearly almost some est estimated ~ 约 約".split()
+)
+_TOLERANCE = 1e-9
+
+
+class Value:
+    """A cell: exactly one of `number` and `day`, or neither (then it is words)."""
+
+    def __init__(self, cell: str) -> None:
+        self.raw = cell
+        self.text = Text(clean(cell))
+        self.words = tuple(self.text.words)
+        self.day = self._only_day()
+        self.number = self._only_number() if self.day is None else None
+
+    def _only_day(self) -> Day | None:
+        whole = [found.day for found in dates(self.text) if (found.at, found.end) == (0, len(self.words))]
+        return whole[0] if whole and (whole[0][0] or whole[0][2]) and any(whole[0][1:]) else None
+
+    def _only_number(self) -> Number | None:
+        """The number that the cell is, with its unit; `about 35 m` is one too."""
+        if len(self.words) == 1 and (ordinal := _ORDINAL.fullmatch(self.words[0])):
+            return Number(float(ordinal[1]), "", 0, 1, True)
+        if year := re.fullmatch(r"(\d{4}) ?年", self.text.text.strip()):
+            return Number(float(year[1]), "", 0, len(self.words), True)
+        found = numbers(self.text) if len(self.words) <= 8 else []
+        if len(found) != 1 or not found[0].own or self.words[0] in SPELT_WORDS:
+            return None
+        first = next((i for i, word in enumerate(self.words) if word not in _APPROXIMATE), 0)
+        return found[0] if (found[0].at, found[0].end) == (first, len(self.words)) else None
+
+    @cached_property
+    def is_year(self) -> bool:
+        return self.number is not None and not self.number.unit and _YEAR_WORD.fullmatch(self.words[0]) is not None
+
+    @cached_property
+    def parts(self) -> list[tuple[str, ...]]:
+        """The words of each part of a cell in words."""
+        if self.number is not None or self.day is not None:
+            return []
+        return [part for part in map(words, _PARTS.split(self.text.text)) if part]
+
+    @cached_property
+    def without_bracket(self) -> tuple[str, ...]:
+        return words(without_bracket(self.text.text))
+
+    @cached_property
+    def accented(self) -> tuple[str, ...] | None:
+        """The words with their accents, where they have any."""
+        return accented(self.text)
+
+    def is_number(self, number: Number, *, labelled: bool, unit: str = "") -> bool:
+        """Whether `number` says the cell's number. `labelled`: its line or column is the cell's column, so that a
+        missing unit says nothing; `unit` is the one that the column asks for. Another unit never matches."""
+        mine = self.number
+        if mine is None or not number.own or abs(number.value - mine.value) > _TOLERANCE * max(1.0, abs(mine.value)):
+            return False
+        asked = mine.unit or unit
+        if number.unit == asked:
+            return True
+        if number.unit and asked:
+            return False
+        if number.unit:  # neither the cell nor its column says a unit, the page does
+            return False
+        return labelled or (asked not in CURRENCIES | {"%", "°"} and not mine.unit)
+
+    def is_day(self, day: Day) -> bool:
+        """Whether `day` says the cell's date: the same parts, or more of them (`May 1994` of `3 May 1994`)."""
+        return self.day is not None and all(mine in (0, its) for mine, its in zip(self.day, day, strict=True))
+
+    def is_year_of(self, day: Day) -> bool:
+        return self.is_year and self.number is not None and day[0] == int(self.number.value)
+
+
+value_of = lru_cache(maxsize=65_536)(Value)
+
+
+def accented(text: Text) -> tuple[str, ...] | None:
+    """The words with their accents, where they have any, else `None`."""
+    lower = text.text.lower()
+    if lower.isascii() or len(lower) != len(text.text) or fold(text.text) == lower:
+        return None
+    return tuple(lower[start:end] for start, end in text.spans)
+
+
+def text_parts(text: str) -> list[str]:
+    """A field's text cut where a list is cut; a text of digits and separators stays whole."""
+    return [text] if re.fullmatch(r"[\d,. ]+", text) else [part for part in _PARTS.split(text) if part]
+
+
+def leading_number(text: Text) -> Number | None:
+    """The number that the text begins with (`about 35 m high`), if at most two words follow it."""
+    found = numbers(text)
+    first = next((i for i, word in enumerate(text.words) if word not in _APPROXIMATE), 0)
+    if len(found) == 1 and found[0].at == first and len(text.words) - found[0].end <= 2:
+        return found[0]
+    return None
