@@ -145,9 +145,15 @@ def _line(value: object) -> str:
 
 
 async def _asked(requests: dict[str, _Request], policy: Policy) -> _Outcome:
-    """Each request once, some at a time, until there are too many failures or the budget ends."""
+    """Each request once, until there are too many failures or the budget ends.
+
+    The first goes alone, so that the budget knows what one costs before several start; then some at a time.
+    """
     outcome = _Outcome()
     waiting = iter(requests.items())
+    for place, request in waiting:
+        await _ask(place, request, policy, outcome)
+        break
 
     async def worker() -> None:
         for place, request in waiting:
@@ -224,7 +230,7 @@ def _verb(cells: list[Cell], one: str, many: str) -> str:
 
 
 def _named(table: Table, key: Sequence[str], cells: list[Cell]) -> str:
-    """ " (Alpha / Height, ...)": the rows by their key."""
+    """The cells in brackets, each as its row's key and its column: (Alpha / Height; Beta / Year)."""
     if not cells:
         return ""
     keys = [table.columns.index(column) for column in key if column in table.columns]
