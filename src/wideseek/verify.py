@@ -1,13 +1,13 @@
 """Verification: a model reads each cell beside its quote, and says whether the quote supports it.
 
-    evidence -> the cells of a row that have a quote -> one request -> "1: supports", "2: contradicts" ... -> verdicts
+    evidence -> the cells of a row that have a quote -> one request -> "1: supports" ... -> verdicts
 
-A verdict stands beside what was found without a model (`Evidence.verdict`) and never changes it. Requests are recorded
-in the run's journal, so that a resumed run repeats none, and counted in its budget. Whatever goes wrong leaves cells
-without a verdict, and a note says why: it never costs the table.
+A verdict stands beside what was found without a model (`Evidence.verdict`) and never changes it. Requests are
+recorded in the run's journal, so that a resumed run repeats none, and counted in its budget. Whatever goes wrong
+leaves cells without a verdict, and a note says why: it never costs the table.
 
-What pages and tables say is data to the model: it stands between two lines with a mark that is a digest of the request,
-which no page can hold.
+What pages and tables say is data to the model: it stands between two lines with a mark that is a digest of the
+request, which no page can hold.
 """
 
 from __future__ import annotations
@@ -72,7 +72,11 @@ class _Outcome:
 
     verdicts: dict[str, list[Verdict | None]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    ended: bool = False
+    spent: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.spent or len(self.problems) >= FAILURES
 
 
 async def verify(
@@ -101,7 +105,8 @@ async def verify(
         [msgspec.structs.replace(cell, verdict=verdicts.get((r, c))) for c, cell in enumerate(row)]
         for r, row in enumerate(evidence)
     ]
-    return judged, [_note(policy.name, table, key, verdicts, outcome.problems)]
+    problems = [*outcome.problems, *([budget.reason] if outcome.spent else [])]
+    return judged, [_note(policy.name, table, key, verdicts, problems)]
 
 
 # ---------------------------------------------------------------------------------------------------------- requests
@@ -172,12 +177,10 @@ async def _ask(place: str, request: _Request, policy: Policy, outcome: _Outcome)
         completion = await policy.complete(run, [])
     except RunDirError:
         raise
-    except BudgetEnded as end:
-        outcome.problems.append(str(end))
-        outcome.ended = True
+    except BudgetEnded:
+        outcome.spent = True
     except (PolicyError, BadInput) as failure:
         outcome.problems.append(str(failure))
-        outcome.ended = outcome.ended or len(outcome.problems) >= FAILURES
     else:
         outcome.verdicts[place] = read_verdicts(completion.text, len(request.cells))
 
