@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 import msgspec
 
 from wideseek.answer import boxed, final_table, findings_table
-from wideseek.assembly import default_model, open_team, settled, sheet_of
+from wideseek.assembly import check_verifier, default_model, open_team, open_verifier, settled, sheet_of
 from wideseek.budget import Budget, Limits
 from wideseek.config import Config
 from wideseek.contract import Contract
@@ -32,6 +32,7 @@ from wideseek.reach import out_of_reach
 from wideseek.records import Rollout, Task, Usage, language_of
 from wideseek.roles import Profile
 from wideseek.table import Table
+from wideseek.verify import verify
 
 if TYPE_CHECKING:
     import pydantic
@@ -205,6 +206,7 @@ def make_request(
         raise BadInput(f"the question is a {type(question).__name__}, not text")
     question = question.encode("utf-8", "replace").decode().strip()  # a terminal may hand over broken characters
     _check_question(question, config)
+    check_verifier(config)
     contract = Contract.of_model(schema) if schema else Contract.parse(columns, key) if columns else None
     if key and not contract:
         raise BadInput("key: needs columns: name the columns of the table, the key among them")
@@ -282,6 +284,8 @@ async def answer(
             raise PolicyUnavailable(rollout.error)
         result = _result(request, rollout, budget, schema)
         _doubt(result, config.model)
+        if config.verify:
+            await _verify(result, config, budget, journal)
         if config.model == default_model() == "expert":
             result.notes.append(NO_MODEL)
         result.seconds, result.label, result.run_dir = time.monotonic() - started, label, folder
@@ -358,6 +362,23 @@ def _doubt(result: Result, model: str) -> None:
             "choose a language model (--model openai/NAME, or --model http://HOST:PORT/v1#NAME) and your own pages "
             "(--corpus FOLDER); `wideseek tasks pocket` shows what can be asked here."
         )
+
+
+async def _verify(result: Result, config: Config, budget: Budget, journal: Journal) -> None:
+    """Let a model read the cells beside their quotes: what it says stands in the evidence and in a note."""
+    try:
+        policy = open_verifier(config)
+    except BadInput as error:  # the table is there already, and stays
+        result.notes.append(f"Nothing was verified: {error}")
+        return
+    try:
+        result.evidence, notes = await verify(
+            result.table, result.key, result.evidence, result.rollout, policy, budget=budget, journal=journal
+        )
+    finally:
+        await policy.close()
+    result.notes += notes
+    result.usage = budget.spent
 
 
 def _findings(rollout: Rollout, contract: Contract | None) -> tuple[Table, list[str]]:

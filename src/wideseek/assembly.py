@@ -100,7 +100,11 @@ def open_policies(config: Config) -> dict[str, Policy]:
 
     Raises `BadInput` for a model name that cannot be read, and for a budget in dollars without the models' prices.
     """
-    for model in {config.model, config.sub_model or config.model} - {"expert", *BUNDLED, *config.prices}:
+    for model in {config.model, config.sub_model or config.model, config.verify or config.model} - {
+        "expert",
+        *BUNDLED,
+        *config.prices,
+    }:
         if config.budget.usd is not None:
             raise BadInput(
                 f"budget.usd: needs what {model!r} costs: add prices.{model!r} with prompt and completion, in dollars "
@@ -122,6 +126,21 @@ def open_policy(model: str, config: Config) -> Policy:
     if name.kind == "local":
         return _local_policy(name, config)
     return _token_policy(name, config) if name.kind == "tokens" else _chat_policy(name, config)
+
+
+def check_verifier(config: Config) -> None:
+    """Raises `BadInput` where the model that is to verify cells cannot be one, before anything runs."""
+    if config.verify is not None and config.verify in ("expert", *BUNDLED):
+        raise BadInput(f"verify: {config.verify} answers the pocket world's questions only: choose a language model")
+    if config.verify is not None:
+        parse_model(config.verify, {name: Provider(p.base_url, p.key_env) for name, p in config.providers.items()})
+
+
+def open_verifier(config: Config) -> Policy:
+    """The model that reads cells beside their quotes, at temperature 0."""
+    check_verifier(config)
+    greedy = config.sampling.model_copy(update={"temperature": 0.0})
+    return open_policy(config.verify or config.model, config.model_copy(update={"sampling": greedy}))
 
 
 def _chat_policy(name: ModelName, config: Config) -> Policy:

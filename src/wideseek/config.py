@@ -150,6 +150,9 @@ class Config(Section):
         "expert; auto: nano where wideseek[local] is installed, else expert",
     )
     sub_model: str | None = Field(None, description="who searches and reads, if not the same")
+    verify: str | None = Field(
+        None, description="a model that reads each cell beside its quote (--verify); unset: none does"
+    )
     workflow: Literal["team", "single"] = "team"
     corpus: Path | None = Field(
         None, description="folder of an index made by `wideseek index`; unset: the pocket world"
@@ -190,7 +193,7 @@ class Config(Section):
             values["prompts"] = str(Path(self.prompts).resolve())
         if self.tokens.tokenizer and Path(self.tokens.tokenizer).is_dir():
             values["tokens"]["tokenizer"] = str(Path(self.tokens.tokenizer).resolve())
-        for key in ("model", "sub_model"):
+        for key in ("model", "sub_model", "verify"):
             folder = Path(str(getattr(self, key)).removeprefix(LOCAL))
             if str(getattr(self, key)).startswith(LOCAL) and folder.is_dir():
                 values[key] = f"{LOCAL}{folder.resolve()}"

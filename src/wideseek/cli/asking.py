@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     "[default: nano, the bundled model]",
 )
 @click.option("--sub-model", help="A different model for the subagents.")
+@click.option("--verify", metavar="MODEL", help="A model that reads each cell beside its quote.  [default: none]")
 @click.option("--width", type=click.IntRange(1), help="Subagents that may run in one round.  [default: 10]")
 @click.option("--workflow", type=click.Choice(["team", "single"]), help="A lead with subagents, or one agent.")
 @click.option("--corpus", type=FOLDER, help="An index made by `wideseek index`.  [default: the bundled pocket world]")
