@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import random
 import resource
 import shutil
 import signal
@@ -21,6 +20,7 @@ import torch
 from transformers import BertConfig, BertForMaskedLM, Qwen3ForCausalLM
 
 from tests.helpers import QUESTION, team
+from tests.points import killed_at
 from tests.qwen3 import tokenizer
 from tests.training import rollout, samples, template, terse_tokenizer, tiny, tiny_model, training, weights
 from wideseek.cli import main
@@ -156,18 +156,25 @@ def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
     raise AssertionError("it took too long")
 
 
-def test_a_training_killed_at_a_random_moment_goes_on_to_the_same_weights_and_curve(train, tmp_path):
+@pytest.mark.parametrize(
+    ("point", "number"),
+    [
+        ("wideseek.train.log:Log.write", 8),  # right after the first checkpoint
+        ("wideseek.train.log:Log.write", 39),  # between two checkpoints
+        ("wideseek.train.checkpoint:_sync", 20),  # in the middle of writing one
+        ("wideseek.train.sft:save_checkpoint", 7),
+    ],
+)
+def test_a_training_killed_at_any_point_goes_on_to_the_same_weights_and_curve(train, tmp_path, point, number):
     options = {"steps": 60, "save_every": 7, "tokens_per_step": 800, "optimizer__name": "muon", "data__held_out": []}
     assert train(training(tmp_path, **options), "-q")[0] == 0
     whole = (losses(tmp_path / "out"), weights(tmp_path / "out" / "model"))
 
     config, out = training(tmp_path, **options, out=str(tmp_path / "killed")), tmp_path / "killed"
-    process = start(config)
-    wait_for(lambda: checkpoints(out), process)
-    time.sleep(random.random() / 2)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (out / "model").exists(), "it had ended before it was killed: more steps are needed"
+    killed = subprocess.run(killed_at(point, number, "train", config, "-q"), cwd=Path(__file__).parents[1], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert checkpoints(out), "what was whole is still there"
+    assert not (out / "model").exists()
     with (out / "metrics.jsonl").open("a") as file:
         file.write('{"step":')
     (out / "checkpoints" / "step-000099.part").mkdir()
