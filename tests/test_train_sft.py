@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -141,27 +140,12 @@ async def test_demonstrations_of_the_expert_are_learnt_to_the_last_token(tmp_pat
 # ---------------------------------------------------------------------------------------------------------- going on
 
 
-def start(config: Path, *options: str) -> subprocess.Popen[str]:
-    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "wideseek", "train", str(config), *options]
-    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
-    for _ in range(6000):
-        if condition():
-            return
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
-    raise AssertionError("it took too long")
-
-
 @pytest.mark.parametrize(
     ("point", "number"),
     [
-        ("wideseek.train.log:Log.write", 8),  # right after the first checkpoint
-        ("wideseek.train.log:Log.write", 39),  # between two checkpoints
-        ("wideseek.train.checkpoint:_sync", 20),  # in the middle of writing one
+        ("wideseek.train.learner:Learner.step", 8),  # right after the first checkpoint
+        ("wideseek.train.learner:Learner.step", 39),  # between two checkpoints
+        ("torch:save", 3),  # in the middle of writing the third
         ("wideseek.train.sft:save_checkpoint", 7),
     ],
 )
@@ -188,11 +172,10 @@ def test_a_training_killed_at_any_point_goes_on_to_the_same_weights_and_curve(tr
 
 def test_ctrl_c_saves_the_step_and_says_how_to_go_on(train, tmp_path):
     config = training(tmp_path, steps=100_000, save_every=100_000)
-    process = start(config)
-    wait_for(lambda: losses(tmp_path / "out"), process)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate()
-    assert process.returncode == 130
+    command = killed_at("wideseek.train.learner:Learner.step", 5, "train", config, what=signal.SIGINT)
+    ended = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    error = ended.stderr
+    assert ended.returncode == 130, error
     (kept,) = checkpoints(tmp_path / "out")
     step = int(kept.name[5:])
     assert error.strip().splitlines()[-1] == (
