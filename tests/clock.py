@@ -8,14 +8,22 @@ from typing import Any
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """`skip(seconds)` moves its clock; `waits` are the delays that were asked for, such as those of `asyncio.sleep`."""
+    """`skip(seconds)` moves its clock; `waits` are the delays that were asked for, such as those of `asyncio.sleep`.
+
+    After `freeze()` only `skip` moves it.
+    """
 
     def __init__(self) -> None:
-        self.skipped, self.waits = 0.0, []  # type: float, list[float]
+        self.skipped = 0.0
+        self.frozen_at: float | None = None
+        self.waits: list[float] = []
         super().__init__()
 
     def time(self) -> float:
-        return super().time() + self.skipped
+        return (super().time() if self.frozen_at is None else self.frozen_at) + self.skipped
+
+    def freeze(self) -> None:
+        self.frozen_at = super().time()
 
     def skip(self, seconds: float) -> None:
         self.skipped += seconds
@@ -37,6 +45,12 @@ def loop() -> Loop:
     running = asyncio.get_running_loop()
     assert isinstance(running, Loop)
     return running
+
+
+def frozen(loop: Loop) -> Callable[[], float]:
+    """The clock of a loop that only the test moves from now on."""
+    loop.freeze()
+    return loop.time
 
 
 async def wait_begun(shortest: float) -> float:

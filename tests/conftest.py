@@ -4,9 +4,9 @@ Property tests have no deadline: on a busy machine an example may take a second,
 event loop of a test has a clock that the test can move (tests/clock.py).
 """
 
+import asyncio
 import os
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.clock import Policy
@@ -14,8 +14,4 @@ from tests.clock import Policy
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
-
-
-@pytest.fixture(scope="session")
-def event_loop_policy() -> Policy:
-    return Policy()
+asyncio.set_event_loop_policy(Policy())

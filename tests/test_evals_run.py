@@ -352,8 +352,8 @@ async def test_a_hard_budget_holds_for_the_whole_run_and_over_its_resumes(tmp_pa
 
 
 async def test_a_budget_is_spent_on_attempts_that_can_end(tmp_path):
-    model = Model(script(delegate("Bovbjerg"), RIGHT), seconds=0.01)
-    crew = team(model, Model(script("done"), seconds=0.01), budget=Budget(Limits(calls=40)))
+    model = Model(script(delegate("Bovbjerg"), RIGHT))
+    crew = team(model, Model(script("done")), budget=Budget(Limits(calls=40)))
     run = await evaluate(lighthouse_tasks(40), crew, tmp_path, setup(), concurrency=20)
     assert run.summary.scored >= 9  # three calls each, of the 32 before the reserve
     assert sum(row.outcome == "budget" for row in run.attempts) <= 2
