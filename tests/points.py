@@ -1,9 +1,9 @@
-"""A process that kills itself at a point of its work, so that no test depends on how fast a machine is.
+"""A process that is signalled at a point of its work, so that no test depends on how fast a machine is.
 
-    python -m tests.points MODULE:NAME NUMBER SIGNAL ARGUMENTS ...
+    python -m tests.points MODULE:NAME NUMBER SIGNAL self|parent ARGUMENTS ...
 
-runs `wideseek ARGUMENTS ...` and has the signal sent when `MODULE:NAME` is called for the NUMBERth time, before it does anything.
-A script that a test runs calls `signal_at` itself.
+runs `wideseek ARGUMENTS ...` and has the signal sent when `MODULE:NAME` is called for the NUMBERth time, before it does
+anything; so do the processes that it starts. A script that a test runs calls `signal_at` itself.
 """
 
 from __future__ import annotations
@@ -13,11 +13,16 @@ import itertools
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 
-def signal_at(point: str, number: int, what: signal.Signals = signal.SIGKILL) -> None:
-    """Send this process `what` when `point` (`module:name`, `module:Class.name`) is called for the `number`th time."""
+def signal_at(point: str, number: int, what: signal.Signals = signal.SIGKILL, whom: str = "self") -> None:
+    """Send `what` when `point` (`module:name`, `module:Class.name`) is called for the `number`th time.
+
+    The signal goes to this process, or to its parent; then this process waits until it is told to end by SIGTERM, and
+    goes on with what it does then.
+    """
     module, _, path = point.partition(":")
     *owners, name = path.split(".")
     owner: Any = importlib.import_module(module)
@@ -27,21 +32,47 @@ def signal_at(point: str, number: int, what: signal.Signals = signal.SIGKILL) ->
 
     def stopped(*arguments: Any, **options: Any) -> Any:
         if next(calls) == number:
-            os.kill(os.getpid(), what)
+            if whom == "self":
+                os.kill(os.getpid(), what)
+            else:
+                _signal_parent(what)
         return original(*arguments, **options)
 
     setattr(owner, name, stopped)
 
 
-def killed_at(point: str, number: int, *arguments: object, what: signal.Signals = signal.SIGKILL) -> list[str]:
-    """The command that runs `wideseek` with these arguments up to a point."""
-    return [sys.executable, "-m", "tests.points", point, str(number), what.name, *map(str, arguments)]
+def _signal_parent(what: signal.Signals) -> None:
+    told, before = threading.Event(), signal.getsignal(signal.SIGTERM)
+    assert callable(before)
 
+    def ended(number: int, frame: Any) -> None:
+        told.set()
+        before(number, frame)
+
+    signal.signal(signal.SIGTERM, ended)
+    os.kill(os.getppid(), what)
+    while not told.wait(0.01):
+        pass
+
+
+def signalled_at(
+    point: str, number: int, *arguments: object, what: signal.Signals = signal.SIGKILL, whom: str = "self"
+) -> list[str]:
+    """The command that runs `wideseek` with these arguments up to a point."""
+    return [sys.executable, "-m", "tests.points", point, str(number), what.name, whom, *map(str, arguments)]
+
+
+POINT = "WIDESEEK_TEST_POINT"  # the environment tells the processes that this one starts, which have this as their main
 
 if __name__ == "__main__":
-    point, number, what, *arguments = sys.argv[1:]
-    signal_at(point, int(number), signal.Signals[what])
+    os.environ[POINT] = " ".join(sys.argv[1:5])
+    sys.argv = ["wideseek", *sys.argv[5:]]
+
+if __name__ in ("__main__", "__mp_main__"):
+    point, number, what, whom = os.environ[POINT].split()
+    signal_at(point, int(number), signal.Signals[what], whom)
+
+if __name__ == "__main__":
     from wideseek.cli import main
 
-    sys.argv = ["wideseek", *arguments]
     main()

@@ -142,6 +142,15 @@ def test_pages_become_an_index_that_can_be_searched_and_asked(wideseek, tmp_path
     assert wideseek("ask", QUESTION, "--corpus", "own").returncode == 0
 
 
+def test_a_search_that_finds_nothing_says_so_in_one_line(wideseek, corpus):
+    found = wideseek("search", "zyxwvut", "--corpus", corpus)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout == f"no page of {corpus} matches the query: try other words, or the title of a page\n"
+    assert "no page of the bundled pocket world matches" in wideseek("search", "?!").stdout
+    found = wideseek("search", "zyxwvut", "--corpus", corpus, "--json")
+    assert (found.stdout, found.stderr.count("\n")) == ("", 1)
+
+
 def test_the_pocket_worlds_tasks_are_json_lines(wideseek):
     lines = wideseek("tasks", "pocket", "--split", "test", "--limit", "5").stdout.splitlines()
     assert len(lines) == 5
@@ -155,7 +164,18 @@ def test_the_printed_configuration_is_a_valid_configuration_file(wideseek, corpu
 
 @pytest.mark.parametrize("arguments", [["--help"], ["ask", "--help"], ["--version"]])
 def test_help_loads_nothing_heavy(arguments):
-    heavy = ["torch", "transformers", "pydantic", "aiohttp", "tantivy", "rich", "pandas", "numpy", "openpyxl", "jsonschema"]
+    heavy = [
+        "torch",
+        "transformers",
+        "pydantic",
+        "aiohttp",
+        "tantivy",
+        "rich",
+        "pandas",
+        "numpy",
+        "openpyxl",
+        "jsonschema",
+    ]
     code = (
         "import atexit, sys\n"
         f"atexit.register(lambda: print([name for name in {heavy} if name in sys.modules], file=sys.stderr))\n"

@@ -304,7 +304,9 @@ KILL_POINTS = [
 def kill_build(out: Path, point: str, number: int) -> None:
     """Build from 3,000 pages in a process that is killed when `point` is reached for the `number`th time."""
     script = f"from tests.points import signal_at\nsignal_at({point!r}, {number})\n{BUILDER}"
-    killed = subprocess.run([sys.executable, "-c", script, str(out), "3000"], cwd=Path(__file__).parents[1], check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(out), "3000"], cwd=Path(__file__).parents[1], check=False
+    )
     assert killed.returncode == -signal.SIGKILL
 
 

@@ -78,7 +78,9 @@ BALANCED = [address for address in ADDRESSES if "://" in address and address.cou
 
 
 @pytest.mark.parametrize("address", BALANCED)
-@pytest.mark.parametrize("form", ["read {} now", "read {}.", "({})", "<{}>", '"{}"', "**{}**", "[{0}]({0})", "见：{}。"])
+@pytest.mark.parametrize(
+    "form", ["read {} now", "read {}.", "({})", "<{}>", '"{}"', "**{}**", "[{0}]({0})", "见：{}。"]
+)
 def test_an_address_in_a_sentence_was_shown(address, form):
     assert stands_whole(address, form.format(address))
 

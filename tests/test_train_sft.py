@@ -12,14 +12,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, Qwen3ForCausalLM
 
 from tests.helpers import QUESTION, team
-from tests.points import killed_at
+from tests.points import signalled_at
 from tests.qwen3 import tokenizer
 from tests.training import rollout, samples, template, terse_tokenizer, tiny, tiny_model, training, weights
 from wideseek.cli import main
@@ -155,7 +154,9 @@ def test_a_training_killed_at_any_point_goes_on_to_the_same_weights_and_curve(tr
     whole = (losses(tmp_path / "out"), weights(tmp_path / "out" / "model"))
 
     config, out = training(tmp_path, **options, out=str(tmp_path / "killed")), tmp_path / "killed"
-    killed = subprocess.run(killed_at(point, number, "train", config, "-q"), cwd=Path(__file__).parents[1], check=False)
+    killed = subprocess.run(
+        signalled_at(point, number, "train", config, "-q"), cwd=Path(__file__).parents[1], check=False
+    )
     assert killed.returncode == -signal.SIGKILL
     assert checkpoints(out), "what was whole is still there"
     assert not (out / "model").exists()
@@ -172,7 +173,7 @@ def test_a_training_killed_at_any_point_goes_on_to_the_same_weights_and_curve(tr
 
 def test_ctrl_c_saves_the_step_and_says_how_to_go_on(train, tmp_path):
     config = training(tmp_path, steps=100_000, save_every=100_000)
-    command = killed_at("wideseek.train.learner:Learner.step", 5, "train", config, what=signal.SIGINT)
+    command = signalled_at("wideseek.train.learner:Learner.step", 5, "train", config, what=signal.SIGINT)
     ended = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
     error = ended.stderr
     assert ended.returncode == 130, error

@@ -74,11 +74,12 @@ class Access:
         return ToolResult("\n\n".join([text, *notes]), [seen])
 
     async def _page(self, asked: str, place: Place) -> Page:
-        """The page at the address that was asked for, without the spaces around it or, where there is none, with them."""
-        urls = [url for url in dict.fromkeys((asked.strip(), asked)) if not self._shown_only or was_shown(url, place.agent)]
-        if not urls:
+        """The page at the address that was asked for: without the spaces around it, or with them. Raises `ToolError`."""
+        urls = dict.fromkeys((asked.strip(), asked))
+        shown = [url for url in urls if not self._shown_only or was_shown(url, place.agent)]
+        if not shown:
             raise ToolError(self._say("url_not_shown"))
-        for url in urls:
+        for url in shown:
             page = await self._source.page(url)
             if page is not None:
                 return page

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator
+from itertools import pairwise
 
 from wideseek.records import Message, Trajectory
 
@@ -35,10 +36,10 @@ def stands_whole(url: str, text: str) -> bool:
 def surroundings(url: str, text: str) -> Iterator[tuple[str, str]]:
     """What stands before and after each occurrence of `url`, up to the occurrences on both sides of it.
 
-    All of them together are at most four times as long as the text, so that no page can make looking at them slow.
+    Together they are at most four times as long as the text, so that no page can make it slow to look at them.
     """
     parts = text.split(url)
-    for number, (before, after) in enumerate(zip(parts, parts[1:], strict=False), 1):
+    for number, (before, after) in enumerate(pairwise(parts), 1):
         yield (url if number > 1 else "") + before, after + (url if number < len(parts) - 1 else "")
 
 
