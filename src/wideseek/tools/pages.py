@@ -74,7 +74,7 @@ class Access:
         return ToolResult("\n\n".join([text, *notes]), [seen])
 
     async def _page(self, asked: str, place: Place) -> Page:
-        """The page at the address that was asked for: without the spaces around it, or with them. Raises `ToolError`."""
+        """The page at the address that was asked for, without the spaces around it or with them. Raises `ToolError`."""
         urls = dict.fromkeys((asked.strip(), asked))
         shown = [url for url in urls if not self._shown_only or was_shown(url, place.agent)]
         if not shown:
