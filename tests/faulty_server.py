@@ -37,13 +37,17 @@ FAULTS = ("429", "429-retry-after", "500", "hang", "cut", "malformed", "reset")
 
 
 class Stats(msgspec.Struct):
-    """What the server has seen. `completed` counts full answers, `faults` each kind of failure."""
+    """What the server has seen. `completed` counts full answers, `faults` each kind of failure.
+
+    `held` are the requests that wait because no answers are left.
+    """
 
     requests: int = 0
     completed: int = 0
     listings: int = 0
     in_flight: int = 0
     most_in_flight: int = 0
+    held: int = 0
     faults: Counter[str] = msgspec.field(default_factory=Counter)
 
 
@@ -52,7 +56,8 @@ class FaultyServer:
 
     No fault comes after `fault_attempts` tries of the same request (`None`: any try may fail). A hang lasts `hang_s`,
     `retry_after` is the header's value. `models` are names, or entries of the list. `requests` keeps every request in
-    the order of arrival, if `keep`.
+    the order of arrival, if `keep`. `until` waits for what the server sees. With `answers_left`, so many more requests
+    are answered and the next ones wait until it is `None` again (`release`): a client stops at that point of its work.
     """
 
     def __init__(
@@ -68,19 +73,22 @@ class FaultyServer:
         models: Sequence[str | dict[str, Any]] = ("mock",),
         seed: int = 0,
         keep: bool = True,
+        port: int = 0,
     ) -> None:
         self.answer = answer or echo
         self.faults, self.kinds, self.fault_attempts = faults, tuple(kinds), fault_attempts
         self.latency_s, self.hang_s, self.retry_after = latency_ms / 1000, hang_s, retry_after
-        self.models, self.seed, self.keep = tuple(models), seed, keep
+        self.models, self.seed, self.keep, self.port = tuple(models), seed, keep, port
         self.stats = Stats()
         self.requests: list[Request] = []
         self._attempts: Counter[bytes] = Counter()
+        self.answers_left: int | None = None
+        self._changed = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self.url = ""
 
-    async def start(self, port: int = 0) -> Self:
-        """Listen on this machine; port 0 takes a free one."""
+    async def start(self, port: int | None = None) -> Self:
+        """Listen on this machine, at the port given here or before; port 0 takes a free one."""
         app = web.Application(client_max_size=64 * 2**20)
         for path in ("/v1/chat/completions", "/v1/completions", "/generate"):
             app.router.add_post(path, self._complete)
@@ -88,7 +96,7 @@ class FaultyServer:
         app.router.add_get("/stats", self._stats)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port, backlog=4096)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port if port is None else port, backlog=4096)
         await site.start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
         return self
@@ -96,6 +104,17 @@ class FaultyServer:
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def until(self, happened: Callable[[Stats], object]) -> None:
+        """Wait until `happened(stats)`, which is asked whenever something has changed."""
+        while not happened(self.stats):
+            self._changed.clear()
+            await self._changed.wait()
+
+    def release(self) -> None:
+        """Answer all requests again, those that are held too."""
+        self.answers_left = None
+        self._changed.set()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -107,10 +126,24 @@ class FaultyServer:
         self.stats.requests += 1
         self.stats.in_flight += 1
         self.stats.most_in_flight = max(self.stats.most_in_flight, self.stats.in_flight)
+        self._changed.set()
         try:
             return await self._respond(request, await request.read())
         finally:
             self.stats.in_flight -= 1
+            self._changed.set()
+
+    async def _answer_is_left(self) -> None:
+        """Wait while no answer is left to give, then take one."""
+        if self.answers_left == 0:
+            self.stats.held += 1
+            self._changed.set()
+            try:
+                await self.until(lambda _: self.answers_left != 0)
+            finally:
+                self.stats.held -= 1
+        if self.answers_left is not None:
+            self.answers_left -= 1
 
     async def _respond(self, request: web.Request, body: bytes) -> web.StreamResponse:
         said: Request = msgspec.json.decode(body)
@@ -119,6 +152,8 @@ class FaultyServer:
         fault = self._fault(body)
         if fault is not None:
             self.stats.faults[fault] += 1
+            self._changed.set()
+        await self._answer_is_left()
         if self.latency_s and fault not in ("429", "429-retry-after"):
             await asyncio.sleep(self.latency_s)
         reply = self.answer(said)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
+from tests.points import signalled_at
 from tests.test_train_marl_loop import start as start  # the fixture
 from wideseek.cli import app
 from wideseek.cli.ablation import ARMS, SFT_TOKENS, Job, best_of, chosen_arms, probes, run_ablation, run_job
@@ -42,7 +42,8 @@ from wideseek.train.log import read_metrics
 from wideseek.train.questions import Question
 from wideseek.train.settings import MarlConfig, load_settings
 
-CONFIG = Path(__file__).parents[1] / "configs" / "nano-marl.toml"
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "configs" / "nano-marl.toml"
 SMALL = {
     "steps": 1, "questions": 2, "group": 4, "widths": [2], "eval.limit": 1, "eval.every": 1, "save_rollouts": False,
     "precision": "fp32",
@@ -223,33 +224,29 @@ def test_the_command_trains_in_processes_of_their_own_and_the_same_again_adds_wh
 
 
 def test_a_study_that_is_interrupted_writes_what_there_is(start, tmp_path):
-    command = [sys.executable, "-m", "wideseek", *of_one_arm(start, tmp_path / "s"), "--seeds", "3"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not (tmp_path / "s" / "joint" / "seed-0" / RESULT).exists():
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
+    study = [*of_one_arm(start, tmp_path / "s"), "--seeds", "3", "--jobs", "1"]
+    begins_another = "concurrent.futures.process:ProcessPoolExecutor.submit"
+    command = signalled_at(begins_another, 2, *study, what=signal.SIGINT)
+    ended = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 130, ended.stderr
     summary = json.loads((tmp_path / "s" / "summary.json").read_text())
-    assert summary["runs"][0]["seed"] == 0
+    assert [run["seed"] for run in summary["runs"]] == [0]
     assert "joint/seed-2" in summary["missing"]
 
 
 def test_the_runs_of_a_study_that_was_killed_end_with_it_and_the_same_command_goes_on(start, tmp_path):
-    command = [sys.executable, "-m", "wideseek", *of_one_arm(start, tmp_path / "s", steps=40), "--seeds", "1"]
+    study = [*of_one_arm(start, tmp_path / "s", steps=8), "--seeds", "1"]
     run = tmp_path / "s" / "joint" / "seed-0"
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while process.poll() is None and len(read_metrics(run / "metrics.jsonl")) < 4:
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
-    with FileLock(run / "lock").acquire(timeout=60):
+    command = signalled_at("wideseek.train.log:Log.write", 6, *study, whom="parent")
+    killed = subprocess.run(command, cwd=ROOT, stderr=subprocess.DEVNULL, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with FileLock(run / "lock"):  # when the run has ended too
         learnt = [line["step"] for line in read_metrics(run / "metrics.jsonl") if "reward" in line]
-    assert 0 < len(learnt) < 40
+    assert 0 < len(learnt) < 8
     assert [path.name for path in checkpoints(run)] == [f"step-{learnt[-1]:06d}"], "it saved what it had learnt"
-    again = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    again = subprocess.run([sys.executable, "-m", "wideseek", *study], stderr=subprocess.PIPE, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    assert [line["step"] for line in read_metrics(run / "metrics.jsonl") if "reward" in line] == [*range(1, 41)]
+    assert [line["step"] for line in read_metrics(run / "metrics.jsonl") if "reward" in line] == [*range(1, 9)]
 
 
 # ------------------------------------------------------------------------------------------------------------- writing

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tests.clock import frozen, loop, settled, wait_begun
 from tests.helpers import LIGHTHOUSES, QUESTION, MemorySource, Model, delegate, replies, script, table, team
 from wideseek.budget import Budget, Limits
 from wideseek.errors import BudgetEnded
@@ -52,30 +53,37 @@ async def test_each_limit_ends_the_run_and_says_which(limits, spent, words):
             pass
 
 
+async def hang(budget: Budget, *, lead: bool) -> None:
+    async with budget.call(lead=lead):
+        await asyncio.Event().wait()
+
+
 async def test_time_cuts_off_a_hanging_call_and_leaves_the_lead_the_last_stretch():
-    budget = Budget(Limits(seconds=0.4, reserve=0.5))
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    with pytest.raises(BudgetEnded, match="seconds"):
-        async with budget.call(lead=False):
-            await asyncio.sleep(10)
-    assert 0.25 <= loop.time() - started < 0.4
+    budget = Budget(Limits(seconds=400, reserve=0.5), clock=frozen(loop()))
+    call = asyncio.create_task(hang(budget, lead=False))
+    await settled()
+    loop().skip(299)
+    await settled()
+    assert not call.done()
+    loop().skip(1)
+    with pytest.raises(BudgetEnded, match="300 of 400 seconds"):
+        await call
     async with budget.call(lead=True):
-        await asyncio.sleep(0)
-    with pytest.raises(BudgetEnded):
-        async with budget.call(lead=True):
-            await asyncio.sleep(10)
+        pass
+    call = asyncio.create_task(hang(budget, lead=True))
+    await settled()
+    loop().skip(99)
+    await settled()
+    assert not call.done()
+    loop().skip(1)
+    with pytest.raises(BudgetEnded, match="400 of 400 seconds"):
+        await call
 
 
 async def test_an_interrupt_cuts_off_every_running_call():
     budget = Budget()
-
-    async def hang():
-        async with budget.call(lead=True):
-            await asyncio.sleep(10)
-
-    jobs = [asyncio.create_task(hang()) for _ in range(5)]
-    await asyncio.sleep(0.01)
+    jobs = [asyncio.create_task(hang(budget, lead=True)) for _ in range(5)]
+    await settled()
     budget.interrupt()
     ended = await asyncio.gather(*jobs, return_exceptions=True)
     assert all(isinstance(error, BudgetEnded) for error in ended)
@@ -106,9 +114,12 @@ async def test_the_lead_writes_its_table_after_its_subagents_were_cut_off_by_tim
     def sub(run: Trajectory) -> str:
         return "report"
 
-    slow = Model(sub, seconds=30)
-    crew = team(script(delegate("a", "b"), table("| A | 1 |")), slow, budget=Budget(Limits(seconds=0.5, reserve=0.6)))
-    rollout = await crew.solve(TASK)
+    slow, budget = Model(sub, seconds=3_000), Budget(Limits(seconds=500, reserve=0.6), clock=frozen(loop()))
+    crew = team(script(delegate("a", "b"), table("| A | 1 |")), slow, budget=budget)
+    solving = asyncio.create_task(crew.solve(TASK))
+    await wait_begun(3_000)
+    loop().skip(350)
+    rollout = await solving
     assert [run.stop for run in rollout.trajectories] == ["answer", "budget", "budget"]
     assert "| A | 1 |" in rollout.answer
     assert rollout.partial
@@ -131,7 +142,7 @@ async def test_no_run_makes_more_calls_than_it_may(calls):
 
 
 async def test_a_round_of_parallel_calls_does_not_run_past_the_token_limit_together():
-    sub = Model(script("report"), tokens=100, seconds=0.01)
+    sub = Model(script("report"), tokens=100)
     lead = Model(script(delegate(*map(str, range(10))), table("| A | 1 |")), tokens=100)
     crew = team(lead, sub, budget=Budget(Limits(tokens=600)))
     rollout = await crew.solve(TASK)

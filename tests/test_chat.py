@@ -6,18 +6,20 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable
 from email.utils import formatdate
 
 import pytest
 from aiohttp import web
 
+from tests.clock import loop, wait_begun
 from tests.faulty_server import FAULTS, FaultyServer, echo, refusal, team
 from wideseek.errors import PolicyRejected, PolicyUnavailable
 from wideseek.policy.base import Prices, Sampling, ToolSchema
 from wideseek.policy.chat import ChatPolicy, estimated_tokens
+from wideseek.policy.server import LONGEST_RETRY_AFTER_S
 from wideseek.records import Completion, Message, ToolCall, Trajectory, Usage
 
+TIMEOUT_S = 600.0
 SEARCH = ToolSchema("search", "Find pages.", {"type": "object", "properties": {"query": {"type": "string"}}})
 
 
@@ -27,7 +29,7 @@ def ask(text: str = "hello", **fields) -> Trajectory:
 
 def policy_for(server: FaultyServer | str, **options) -> ChatPolicy:
     url = server if isinstance(server, str) else server.url
-    return ChatPolicy(**{"model": "mock", "base_url": url, "backoff_s": 0.005, "timeout_s": 10.0, **options})
+    return ChatPolicy(**{"model": "mock", "base_url": url, "backoff_s": 0.005, "timeout_s": TIMEOUT_S, **options})
 
 
 async def completed(answer, run: Trajectory | None = None, tools=(), **options) -> tuple[Completion, list[dict]]:
@@ -49,14 +51,6 @@ async def refused(answer, run: Trajectory | None = None, **options) -> str:
 
 def native_call(name: str | None, arguments: object, id: str | None = "x") -> dict:
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-async def until(happened: Callable[[], object]) -> None:
-    for _ in range(1_000):
-        if happened():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen within ten seconds")
 
 
 def free_port() -> int:
@@ -270,8 +264,12 @@ async def test_a_cap_that_the_servers_shorter_context_refuses_is_left_out():
 @pytest.mark.parametrize("kind", FAULTS)
 async def test_each_failure_is_recovered_from(kind):
     async with FaultyServer(faults=1.0, kinds=[kind], fault_attempts=2, retry_after="0.01") as server:
-        policy = policy_for(server, timeout_s=0.5 if kind == "hang" else 10)
-        assert (await policy.complete(ask(), ())).text == "hello"
+        policy = policy_for(server)
+        call = asyncio.ensure_future(policy.complete(ask(), ()))
+        for number in (1, 2) if kind == "hang" else ():
+            await server.until(lambda stats: stats.faults[kind] == number)  # noqa: B023
+            loop().skip(TIMEOUT_S)
+        assert (await call).text == "hello"
         assert server.stats.faults == {kind: 2}
         assert server.stats.completed == 1
         await policy.close()
@@ -282,15 +280,30 @@ async def test_an_answer_without_choices_is_a_failed_try():
     assert (await completed(lambda _: next(answers)))[0].text == "hi"
 
 
-@pytest.mark.parametrize("form", ["seconds", "date"])
-async def test_retry_after_is_honoured(form):
-    async with FaultyServer(faults=1.0, kinds=["429-retry-after"], fault_attempts=1) as server:
-        policy = policy_for(server)
-        started = time.time()
-        server.retry_after = "0.4" if form == "seconds" else formatdate(started + 2, usegmt=True)
-        await policy.complete(ask(), ())
-        earliest = started + 0.4 if form == "seconds" else int(started + 2)
-        assert earliest <= time.time() < earliest + 5
+def date_in(seconds: float) -> str:
+    return formatdate(time.time() + seconds, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "waits"),
+    [
+        ("77", 77),
+        ("0.25", 0.25),
+        ("100000", LONGEST_RETRY_AFTER_S),
+        (date_in(-86_400), 0),
+        (date_in(86_400), LONGEST_RETRY_AFTER_S),
+    ],
+    ids=["seconds", "less than one", "more than the limit", "a date that has passed", "a date of tomorrow"],
+)
+async def test_retry_after_is_honoured_up_to_a_limit(header, waits):
+    async with FaultyServer(faults=1.0, kinds=["429-retry-after"], fault_attempts=1, retry_after=header) as server:
+        policy = policy_for(server, backoff_s=0.5)
+        begun, call = len(loop().waits), asyncio.ensure_future(policy.complete(ask(), ()))
+        await server.until(lambda stats: stats.faults and not stats.in_flight)
+        while not any(waits <= seconds <= waits + 0.5 for seconds in loop().waits[begun:]):
+            await asyncio.sleep(0)
+        loop().skip(waits + 0.5)
+        assert (await call).text == "hello"
         await policy.close()
 
 
@@ -314,10 +327,12 @@ async def test_after_all_tries_the_error_names_them_and_the_last_cause():
 
 async def test_a_server_that_never_answered_is_given_up_after_three_quick_tries():
     policy = policy_for(f"http://127.0.0.1:{free_port()}/v1", backoff_s=0.05)
-    started = time.monotonic()
+    begun = len(loop().waits)
     with pytest.raises(PolicyUnavailable, match=r"^nothing answers at http://127.*: is the server running"):
         await policy.complete(ask(), ())
-    assert time.monotonic() - started < 5
+    between = [seconds for seconds in loop().waits[begun:] if seconds > 0]
+    assert len(between) == 2
+    assert sum(between) <= 0.05 + 0.1
     await policy.close()
 
 
@@ -334,19 +349,21 @@ async def test_a_server_that_has_answered_is_waited_for_while_it_restarts():
     policy = policy_for(server, backoff_s=0.05)
     await policy.complete(ask(), ())
     await server.stop()
-    again = FaultyServer()
-    asyncio.get_running_loop().call_later(0.5, lambda: setattr(again, "task", asyncio.ensure_future(again.start(port))))
-    assert (await policy.complete(ask(), ())).text == "hello"
-    await policy.close()
-    await again.stop()
+    begun, call = len(loop().waits), asyncio.ensure_future(policy.complete(ask(), ()))
+    while len(loop().waits) < begun + 5:  # it has failed five times, and waits again
+        await asyncio.sleep(0)
+    async with FaultyServer(port=port):
+        assert (await call).text == "hello"
+        await policy.close()
 
 
 async def test_faults_at_a_fifth_of_the_calls_lose_no_answer():
-    async with FaultyServer(faults=0.2) as server:
-        policy = policy_for(server, timeout_s=0.5)
+    kinds = [kind for kind in FAULTS if kind != "hang"]  # a time-out would end the others too
+    async with FaultyServer(faults=0.2, kinds=kinds) as server:
+        policy = policy_for(server)
         said = await asyncio.gather(*(policy.complete(ask(f"question {i}"), ()) for i in range(200)))
         assert [turn.text for turn in said] == [f"question {i}" for i in range(200)]
-        assert server.stats.faults.keys() == set(FAULTS)
+        assert server.stats.faults.keys() == set(kinds)
         await policy.close()
 
 
@@ -421,25 +438,25 @@ async def test_cancelling_goes_straight_through_a_running_call():
     async with FaultyServer(faults=1.0, kinds=["hang"]) as server:
         policy = policy_for(server)
         call = asyncio.ensure_future(policy.complete(ask(), ()))
-        await until(lambda: server.stats.faults)
+        await server.until(lambda stats: stats.faults)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(call, 5)
-        await until(lambda: not server.stats.in_flight)
+            await call
+        await server.until(lambda stats: not stats.in_flight)
         assert server.stats.requests == 1
         await policy.close()
 
 
 async def test_cancelling_goes_straight_through_a_later_try():
     async with FaultyServer(faults=1.0, kinds=["500"], fault_attempts=1) as server:
-        policy = policy_for(server, backoff_s=0.2)
+        policy = policy_for(server)
+        server.answers_left = 1
         call = asyncio.ensure_future(policy.complete(ask(), ()))
-        await until(lambda: server.stats.faults)
-        server.latency_s = 60.0
-        await until(lambda: server.stats.requests == 2)
+        await server.until(lambda stats: stats.held)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(call, 5)
+            await call
+        assert server.stats.requests == 2
         await policy.close()
 
 
@@ -447,7 +464,7 @@ async def test_cancelling_goes_straight_through_the_wait_between_tries():
     async with FaultyServer(faults=1.0, kinds=["429-retry-after"], retry_after="60") as server:
         policy = policy_for(server)
         call = asyncio.ensure_future(policy.complete(ask(), ()))
-        await until(lambda: server.stats.faults and not server.stats.in_flight)
+        await wait_begun(60)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -456,9 +473,13 @@ async def test_cancelling_goes_straight_through_the_wait_between_tries():
 
 
 async def test_no_more_calls_run_at_once_than_allowed():
-    async with FaultyServer(latency_ms=5) as server:
+    async with FaultyServer() as server:
+        server.answers_left = 0
         policy = policy_for(server, concurrency=7)
-        await asyncio.gather(*(policy.complete(ask(str(i)), ()) for i in range(50)))
+        calls = [asyncio.ensure_future(policy.complete(ask(str(i)), ())) for i in range(50)]
+        await server.until(lambda stats: stats.held == 7)
+        server.release()
+        await asyncio.gather(*calls)
         assert server.stats.most_in_flight == 7
         await policy.close()
 
@@ -467,9 +488,10 @@ async def test_a_call_that_waits_for_its_next_try_holds_no_place():
     async with FaultyServer(faults=1.0, kinds=["429-retry-after"], retry_after="30") as server:
         policy = policy_for(server, concurrency=1)
         waiting = asyncio.ensure_future(policy.complete(ask("first"), ()))
-        await until(lambda: server.stats.faults)
+        await wait_begun(30)
         server.faults = 0.0
-        assert (await asyncio.wait_for(policy.complete(ask("second"), ()), 5)).text == "second"
+        assert (await policy.complete(ask("second"), ())).text == "second"
+        assert not waiting.done()
         waiting.cancel()
         await policy.close()
 

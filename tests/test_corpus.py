@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from wideseek.records import Page, read_jsonl
 from wideseek.tools.corpus import Corpus
 from wideseek.tools.generation import merged
 from wideseek.tools.snippet import SNIPPET_CHARS, snippet
+from wideseek.tools.words import QUERY_CHARS, QUERY_WORDS, query_words
 
 PAGES = [
     Page("https://x/sao-paulo", "São Paulo", "The largest city of Brazil, on the Tietê."),
@@ -117,12 +118,16 @@ async def test_query_syntax_is_plain_text(corpus, query):
     assert "oslo" in await found(corpus, query)
 
 
-async def test_a_query_of_100_kb_is_answered_in_time(corpus):
-    begin = time.perf_counter()
+async def test_a_query_of_100_kb_is_answered_from_its_beginning(corpus):
     assert (await found(corpus, "Oslo " + "x y z1 " * 20_000))[0] == "oslo"
-    await corpus.search("京" * 100_000, 3)
-    await corpus.search("a" * 100_000, 3)
-    assert time.perf_counter() - begin < 2
+    assert await found(corpus, "京" * 100_000) == await found(corpus, "京" * QUERY_CHARS)
+    assert await found(corpus, "a" * 100_000) == []
+
+
+@pytest.mark.parametrize("piece", ["x y z1 ", "京都", "京", "a", "w1 w2 ", "\u0301"])
+def test_no_query_has_more_words_than_are_looked_up(piece):
+    assert len(query_words(piece * 100_000)) <= QUERY_WORDS
+    assert query_words(piece * 100_000) == query_words((piece * 100_000)[:QUERY_CHARS])
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -175,12 +180,21 @@ async def test_a_hundred_searches_at_once_give_what_one_gives(corpus):
 
 
 async def test_the_loop_goes_on_while_searches_run(corpus):
-    searches = asyncio.gather(*(corpus.search("city of Norway " * 50, 3) for _ in range(200)))
-    longest, last = 0.0, time.perf_counter()
-    while not searches.done():
-        await asyncio.sleep(0)
-        longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
-    assert longest < 0.5
+    with corpus._store_lock:  # a search that is at work waits here until the loop has had its turn
+        searches = [asyncio.create_task(corpus.search("city of Norway", 3)) for _ in range(20)]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not any(search.done() for search in searches)
+    assert all(await asyncio.gather(*searches))
+
+
+async def test_pages_are_searched_and_read_on_threads_of_the_corpus(folder):
+    corpus, at_work = Corpus.open(folder), set()
+    corpus._store.set_trace_callback(lambda _: at_work.add(threading.current_thread().name.partition("_")[0]))
+    await corpus.search("Norway", 3)
+    await corpus.page("https://x/oslo")
+    await corpus.close()
+    assert at_work == {"corpus"}
 
 
 async def test_an_opened_corpus_says_what_it_is(corpus):
@@ -276,21 +290,24 @@ from wideseek.records import Page
 from wideseek.tools.corpus import Corpus
 Corpus.build([Page(f"https://x/{i}", f"Page {i}", f"text {i} " * 40) for i in range(int(sys.argv[2]))], sys.argv[1])
 """
+KILL_POINTS = [
+    ("wideseek.tools.indexing:NewGeneration.take", 1),  # the folder is there, no page is
+    ("wideseek.tools.indexing:NewGeneration.take", 2),
+    ("wideseek.tools.indexing:NewGeneration.index", 1),  # all pages are there, none is indexed
+    ("wideseek.tools.generation:_document", 1),
+    ("wideseek.tools.generation:_document", 1_500),
+    ("wideseek.tools.indexing:NewGeneration.count", 1),  # all are indexed
+    ("wideseek.tools.indexing:publish", 1),  # it is whole, but does not count yet
+]
 
 
-def start_build(out: Path, pages: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", BUILDER, str(out), str(pages)])
-
-
-def kill_build(out: Path, folder: str, pages: int, after: float) -> None:
-    """Kill a build so many seconds after it began to write."""
-    builder = start_build(out, pages)
-    while not (out / folder).exists():
-        assert builder.poll() is None
-        time.sleep(0.001)
-    time.sleep(after)
-    builder.send_signal(signal.SIGKILL)
-    builder.wait()
+def kill_build(out: Path, point: str, number: int) -> None:
+    """Build from 3,000 pages in a process that is killed when `point` is reached for the `number`th time."""
+    script = f"from tests.points import signal_at\nsignal_at({point!r}, {number})\n{BUILDER}"
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(out), "3000"], cwd=Path(__file__).parents[1], check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
 
 
 def refusal(work, *arguments) -> str:
@@ -301,21 +318,21 @@ def refusal(work, *arguments) -> str:
     return text
 
 
-@pytest.mark.parametrize("after", [0.0, 0.2, 0.5])
-async def test_a_first_build_that_was_killed_says_so_and_the_same_command_heals_it(tmp_path, after):
+@pytest.mark.parametrize(("point", "number"), KILL_POINTS)
+async def test_a_first_build_that_was_killed_says_so_and_the_same_command_heals_it(tmp_path, point, number):
     out = tmp_path / "i"
-    kill_build(out, "g000001", 20_000, after)
+    kill_build(out, point, number)
     assert refusal(Corpus.open, out).endswith("the build was not finished; run the same `wideseek index` command again")
     corpus = built(out, PAGES)
     assert len(corpus) == len(PAGES)
     assert await found(corpus, "Oslo", 1) == ["oslo"]
 
 
-@pytest.mark.parametrize("after", [0.0, 0.2, 0.5])
-async def test_an_addition_that_was_killed_leaves_the_index_as_it_was(tmp_path, after):
+@pytest.mark.parametrize(("point", "number"), KILL_POINTS)
+async def test_an_addition_that_was_killed_leaves_the_index_as_it_was(tmp_path, point, number):
     out = tmp_path / "i"
     Corpus.build(PAGES, out)
-    kill_build(out, "g000002", 20_000, after)
+    kill_build(out, point, number)
     corpus = Corpus.open(out)
     assert len(corpus) == len(PAGES)
     assert await found(corpus, "Oslo", 1) == ["oslo"]

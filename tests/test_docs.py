@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,27 @@ def commands() -> list[str]:
     return lines
 
 
+def named(line: str, option: str) -> list[str]:
+    """What a command names after an option, or (with none) where no option stands before it."""
+    words = shlex.split(line)
+    return [word for before, word in pairwise(words) if (before == option if option else not before.startswith("-"))]
+
+
+def needed(line: str) -> list[str]:
+    """The commands of the README that make what `line` reads, in their order, each with what it needs itself."""
+    read = {
+        *named(line, "--corpus"),
+        *(named(line, "") if line.startswith(("wideseek compare", "wideseek report")) else []),
+    }
+    makers = [maker for maker in commands() if maker != line and read & {*named(maker, "--out")}]
+    return [each for maker in makers for each in (*needed(maker), maker)]
+
+
+def small(line: str) -> str:
+    """A command that prepares another, on two tasks: it has a test of its own as it stands."""
+    return re.sub(r"--limit \d+", "--limit 2", line)
+
+
 async def run(*command: str, cwd: Path) -> str:
     environ = {**os.environ, "XDG_STATE_HOME": str(cwd), "OPENAI_API_KEY": "none"}
     process = await asyncio.create_subprocess_exec(*command, cwd=cwd, env=environ, stdout=-1, stderr=-1)
@@ -42,14 +64,23 @@ async def run(*command: str, cwd: Path) -> str:
     return out.decode()
 
 
-async def test_every_wideseek_command_of_the_readme_works_in_the_order_it_stands(tmp_path):
+@pytest.mark.parametrize("line", commands())
+async def test_every_wideseek_command_of_the_readme_works_after_those_that_it_needs(line, tmp_path):
     write_jsonl(tmp_path / "pages.jsonl", lighthouse_pages())
     async with FaultyServer(team()) as server:
-        for line in commands():
-            local = re.sub(r"(?<=model )\S+", f"{server.url}#mock", line)
-            out = await run(sys.executable, "-m", *shlex.split(local), cwd=tmp_path)
-            assert out.strip(), line
-    assert (tmp_path / "falls.xlsx").stat().st_size > 5_000
+        for each in (*map(small, needed(line)), line):
+            local = re.sub(r"(?<=model )\S+", f"{server.url}#mock", each)
+            said = await run(sys.executable, "-m", *shlex.split(local, comments=True), cwd=tmp_path)
+            assert said.strip(), each
+    for written in named(line, "--out"):
+        file = tmp_path / written
+        assert file.is_dir() or file.stat().st_size > (5_000 if file.suffix == ".xlsx" else 0)
+
+
+def test_what_a_command_needs_is_made_by_the_commands_before_it():
+    compare = next(line for line in commands() if line.startswith("wideseek compare"))
+    assert [maker.split()[1] for maker in needed(compare)] == ["eval", "eval"]
+    assert all(commands().index(maker) < commands().index(line) for line in commands() for maker in needed(line))
 
 
 @pytest.mark.parametrize("code", blocks("python"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import pytest
 
+from tests.work import lines_run
 from wideseek.evals.audit import audit
 from wideseek.records import Task
 
@@ -86,13 +87,20 @@ def test_the_worst_overlap_comes_first_and_the_table_says_it():
     assert [line["question"] for line in found.as_table().records()] == ["the same", "0%"]
 
 
-def test_twenty_thousand_tasks_against_a_thousand_take_seconds():
-    def made(side: str, i: int) -> Task:
-        keys = [f"{side} {i} {j}" for j in range(8)]
-        return wide(f"{side}{i}", f"{side} {i}: which things of this kind are there and how high are they all?", keys)
+def made(side: str, i: int) -> Task:
+    keys = [f"{side} {i} {j}" for j in range(8)]
+    return wide(f"{side}{i}", f"{side} {i}: which things of this kind are there and how high are they all?", keys)
 
-    train, bench = [made("train", i) for i in range(20_000)], [made("bench", i) for i in range(1_000)]
-    started = time.perf_counter()
-    found = audit([*train, *bench[:5]], bench)
-    assert time.perf_counter() - started < 30
-    assert found.train_ids == [f"bench{i}" for i in range(5)]
+
+def test_a_larger_benchmark_does_not_make_a_train_task_more_work():
+    def work(train: int, bench: int) -> int:
+        tasks = [made("train", i) for i in range(train)], [made("bench", i) for i in range(bench)]
+        return lines_run(lambda: audit(*tasks))
+
+    small, large = (work(200, bench) - work(100, bench) for bench in (50, 400))  # what a hundred more train tasks add
+    assert small == pytest.approx(large, rel=0.05)
+
+
+def test_in_thousands_of_tasks_the_overlaps_are_found():
+    train, bench = [made("train", i) for i in range(2_000)], [made("bench", i) for i in range(1_000)]
+    assert audit([*train, *bench[:5]], bench).train_ids == [f"bench{i}" for i in range(5)]

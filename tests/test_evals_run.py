@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from tests.clock import loop, wait_begun
 from tests.faulty_server import FaultyServer
 from tests.helpers import LIGHTHOUSES, Model, delegate, lighthouse_pages, script, table, team
 from wideseek.budget import Budget, Limits
@@ -178,11 +179,12 @@ async def test_a_folder_belongs_to_one_evaluation(tmp_path, change, problem):
 
 
 async def test_two_runs_do_not_share_a_folder(tmp_path):
-    slow = evaluate(lighthouse_tasks(1), team(Model(script(RIGHT), seconds=0.3)), tmp_path, setup())
-    first = asyncio.create_task(slow)
-    await asyncio.sleep(0.1)
+    model = Model(script(RIGHT), seconds=3_600)
+    first = asyncio.create_task(evaluate(lighthouse_tasks(1), team(model), tmp_path, setup()))
+    await wait_begun(3_600)
     with pytest.raises(RunDirError, match="another run is using it"):
         await evaluate(lighthouse_tasks(1), team(RIGHT), tmp_path, setup())
+    loop().skip(3_600)
     assert (await first).summary.scored == 1
 
 
@@ -350,8 +352,8 @@ async def test_a_hard_budget_holds_for_the_whole_run_and_over_its_resumes(tmp_pa
 
 
 async def test_a_budget_is_spent_on_attempts_that_can_end(tmp_path):
-    model = Model(script(delegate("Bovbjerg"), RIGHT), seconds=0.01)
-    crew = team(model, Model(script("done"), seconds=0.01), budget=Budget(Limits(calls=40)))
+    model = Model(script(delegate("Bovbjerg"), RIGHT))
+    crew = team(model, Model(script("done")), budget=Budget(Limits(calls=40)))
     run = await evaluate(lighthouse_tasks(40), crew, tmp_path, setup(), concurrency=20)
     assert run.summary.scored >= 9  # three calls each, of the 32 before the reserve
     assert sum(row.outcome == "budget" for row in run.attempts) <= 2
@@ -435,14 +437,12 @@ class Process:
     async def start(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(*self._command, stdout=-1, stderr=-1)
 
-    async def signal_at(self, requests: int, what: signal.Signals) -> asyncio.subprocess.Process:
-        """Send a signal once the server has seen so many requests of this process."""
-        before = len(self.server.requests)
+    async def signal_after(self, answers: int, what: signal.Signals) -> asyncio.subprocess.Process:
+        """Send a signal once the server has given this process so many answers and is asked for one more."""
+        self.server.answers_left = answers
         process = await self.start()
-        while process.returncode is None and len(self.server.requests) < before + requests:
-            await asyncio.sleep(0.002)
-        if process.returncode is None:
-            process.send_signal(what)
+        await self.server.until(lambda stats: stats.held)
+        process.send_signal(what)
         return process
 
     async def finish(self) -> EvalRun:
@@ -461,18 +461,19 @@ class Process:
 async def test_an_evaluation_killed_again_and_again_repeats_no_completed_call_and_ends_with_equal_figures(
     world, tmp_path
 ):
-    async with FaultyServer(careful_model, latency_ms=10) as server:
+    async with FaultyServer(careful_model) as server:
         expected = await Process(server, world, tmp_path / "undisturbed").finish()
         total = len(server.requests)
     assert total == 4 * 2 * (2 + 3 * 3)
     assert 0 < expected.summary.success.avg < 1
 
     points = random.Random(5)
-    async with FaultyServer(careful_model, latency_ms=10) as server:
+    async with FaultyServer(careful_model) as server:
         process = Process(server, world, tmp_path / "killed")
         for _ in range(3):
             done, asked = process.completed(), len(server.requests)
-            await (await process.signal_at(points.randrange(3, total // 3), signal.SIGKILL)).wait()
+            await (await process.signal_after(points.randrange(3, total // 3), signal.SIGKILL)).wait()
+            server.release()
             assert not {marked(request) for request in server.requests[asked:]} & done
         done, asked = process.completed(), len(server.requests)
         assert 0 < len(done) < total
@@ -486,10 +487,11 @@ async def test_an_evaluation_killed_again_and_again_repeats_no_completed_call_an
 
 
 async def test_ctrl_c_saves_what_is_done(world, tmp_path):
-    async with FaultyServer(careful_model, latency_ms=30) as server:
+    async with FaultyServer(careful_model) as server:
         process = Process(server, world, tmp_path / "run")
-        running = await process.signal_at(40, signal.SIGINT)
-        out, error = await asyncio.wait_for(running.communicate(), 10)
+        running = await process.signal_after(40, signal.SIGINT)  # three attempts at a time, of 11 calls each
+        out, error = await running.communicate()
+        server.release()
         assert (running.returncode, out.decode().strip()) == (0, "interrupted"), error.decode()
         summary = load_run(process.out).summary
         assert 0 < summary.scored < 8
@@ -516,10 +518,12 @@ async def test_plain_progress_says_what_is_done_and_what_it_cost(tmp_path):
 
 
 def test_the_bar_and_the_time_left():
-    state = Progress(total=10, before=2, budget=Budget())
+    now = 100.0
+    state = Progress(total=10, before=2, budget=Budget(), clock=lambda: now)
     assert (state.done, state.seconds_left) == (2, None)
     state.outcomes["scored"] = 4
-    assert state.seconds_left == pytest.approx(state.seconds, rel=0.5)
+    now = 108.0
+    assert (state.seconds, state.seconds_left) == (8.0, 8.0)  # four in eight seconds, and four are left
     with Bar(Console(file=open("/dev/null", "w"), force_terminal=True)) as bar:  # noqa: PTH123
         bar.watch(state)
     assert [duration(s) for s in (4.2, 300, 7_500)] == ["4 s", "5 min", "2 h 05 min"]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wideseek.assets import world_tasks
-from wideseek.policy.grammar import Filter, Request, parse_question
+from wideseek.policy.grammar import MAX_QUESTION, Filter, Request, parse_question
 from wideseek.records import Task
 
 
@@ -156,7 +154,6 @@ def test_any_heap_of_the_grammars_own_words_is_survived(text: str) -> None:
 @pytest.mark.parametrize(
     "piece", ["whose a is ", "of each of the ", "the one of the ", ", and ", "a ", "( columns : ", "."]
 )
-def test_a_question_of_a_hundred_thousand_characters_is_read_in_seconds(piece: str) -> None:
-    started = time.monotonic()
-    parse_question(piece * (100_000 // len(piece)))
-    assert time.monotonic() - started < 30
+def test_of_a_question_of_a_hundred_thousand_characters_the_beginning_is_read(piece: str) -> None:
+    question = piece * (100_000 // len(piece))
+    assert parse_question(question) == parse_question(question[:MAX_QUESTION])

@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import random
-import time
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from tests.clock import settled  # noqa: E402
 from wideseek.errors import BadInput, PolicyRejected, PolicyUnavailable  # noqa: E402
 from wideseek.policy.local import LocalEngine, cache, model, sampling, scheduler, weights  # noqa: E402
 from wideseek.policy.token import Request, Sampled  # noqa: E402
@@ -56,6 +57,29 @@ async def make() -> AsyncIterator[MakeEngine]:
     yield made
     for engine in engines:
         await engine.close()
+
+
+class Held:
+    """Has the worker of an engine stop before its step number `steps` until `release`, or until `until()` is true."""
+
+    def __init__(self, engine: LocalEngine, steps: int, until: Callable[[], bool] = lambda: False) -> None:
+        self._reached, self._released, self._until = threading.Event(), threading.Event(), until
+        self._left, self._step = steps, engine._scheduler.step
+        engine._scheduler.step = self._held_step  # type: ignore[method-assign]
+
+    def _held_step(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._reached.set()
+            while not self._until() and not self._released.wait(0.001):
+                pass
+        self._step()
+
+    async def reached(self) -> None:
+        await asyncio.to_thread(self._reached.wait)
+
+    def release(self) -> None:
+        self._released.set()
 
 
 def some(draw: random.Random, count: int) -> list[int]:
@@ -137,7 +161,8 @@ async def test_random_arrivals_of_many_turns_agree_with_plain_forward_passes(
         ids = system + some(own, own.choice([1, 20, 90]))
         for _ in range(3):
             request = Request(list(ids), own.choice([1, 5, 30]), (7, 8), own.choice([0.0, 0.7, 1.0]), 1.0, number)
-            await asyncio.sleep(own.random() * 0.01)
+            for _ in range(own.randrange(200)):  # it arrives while the others are at any point
+                await asyncio.sleep(0)
             result = await engine.sample(request)
             assert error_of(plain, request, result) < 1e-3
             assert result.ended == (result.ids[-1] in (7, 8))
@@ -302,14 +327,16 @@ async def test_a_senseless_request_is_refused(make: MakeEngine, plain: Any, requ
 
 async def test_a_cancelled_request_frees_its_place(make: MakeEngine, plain: Any) -> None:
     engine = make(plain, max_batch=1)
+    held = Held(engine, 5)
     running = asyncio.create_task(engine.sample(Request([1, 2, 3], 500)))
     waiting = asyncio.create_task(engine.sample(Request([4, 5, 6], 500)))
-    while not engine.stats.sampled:
-        await asyncio.sleep(0.001)
+    await held.reached()
     waiting.cancel()
     running.cancel()
+    await asyncio.gather(waiting, running, return_exceptions=True)
+    held.release()
     assert len((await engine.sample(Request([7], 3))).ids) == 3
-    assert engine.stats.sampled < 500
+    assert engine.stats.sampled <= 5 + 3
     assert [row for slab in engine._scheduler.cache.slabs for row in slab.rows if row and row.running] == []
 
 
@@ -348,14 +375,14 @@ async def test_a_caller_that_leaves_after_the_engine_failed_harms_nobody(plain: 
 
 async def test_an_update_that_is_called_off_before_its_turn_changes_nothing(make: MakeEngine, plain: Any) -> None:
     engine = make(plain)
+    held = Held(engine, 5)
     running = asyncio.create_task(engine.sample(Request([1, 2], 300)))
-    while not engine.stats.sampled:
-        await asyncio.sleep(0.001)
-    with engine._worker._wake:  # as if the worker were in a long step
-        update = asyncio.create_task(engine.load(tiny(seed=1).state_dict()))
-        await asyncio.sleep(0)
-        update.cancel()
-        await asyncio.sleep(0)
+    await held.reached()  # the worker is in a long step
+    update = asyncio.create_task(engine.load(tiny(seed=1).state_dict()))
+    await settled()
+    update.cancel()
+    await settled()
+    held.release()
     assert len((await running).ids) == 300
     assert engine.version == 0
 
@@ -378,8 +405,9 @@ async def test_logits_that_are_not_finite_fail_their_request_alone(make: MakeEng
 
 async def test_closing_fails_what_runs_and_what_comes_later(plain: Any) -> None:
     engine = LocalEngine(plain.config, plain.state_dict(), name="tiny")
+    held = Held(engine, 5, until=lambda: engine._worker._closed)
     running = asyncio.create_task(engine.sample(Request([1], 500)))
-    await asyncio.sleep(0.01)
+    await held.reached()
     await engine.close()
     with pytest.raises(PolicyUnavailable, match="closed"):
         await running
@@ -395,12 +423,14 @@ def test_requests_may_come_from_one_event_loop_after_another(plain: Any) -> None
 
 
 async def test_sampling_does_not_block_the_event_loop(make: MakeEngine, plain: Any) -> None:
-    task = asyncio.create_task(make(plain).sample(Request([1], 200)))
-    ticks = 0
-    while not task.done():
-        await asyncio.sleep(0.001)
-        ticks += 1
-    assert ticks > 3
+    engine = make(plain)
+    held = Held(engine, 5)
+    task = asyncio.create_task(engine.sample(Request([1], 200)))
+    await held.reached()
+    await settled()
+    assert not task.done()
+    held.release()
+    assert len((await task).ids) == 200
 
 
 # -------------------------------------------------------------------------------------------------------------- weights
@@ -411,10 +441,13 @@ async def test_new_weights_take_over_in_the_middle_and_each_token_says_whose_it_
 ) -> None:
     engine, other = make(plain), tiny(seed=1)
     requests = [Request([1, 2, number], 300, (), 1.0, 1.0, number) for number in range(3)]
+    held = Held(engine, 30)
     tasks = [asyncio.create_task(engine.sample(request)) for request in requests]
-    while engine.stats.sampled < 30:
-        await asyncio.sleep(0.001)
-    await engine.load(other.state_dict())
+    await held.reached()
+    update = asyncio.create_task(engine.load(other.state_dict()))
+    await settled()
+    held.release()
+    await update
     assert engine.version == 1
     for request, result in zip(requests, await asyncio.gather(*tasks), strict=True):
         assert result.versions == sorted(result.versions)
@@ -548,9 +581,11 @@ async def test_many_short_requests_do_not_pile_up_memory_or_keys(make: MakeEngin
     assert sum(slab.tokens for slab in held.slabs) == held.tokens <= 512
 
 
-async def test_an_idle_engine_uses_no_processor_time(make: MakeEngine, plain: Any) -> None:
+async def test_an_idle_engine_turns_only_when_it_is_given_something(make: MakeEngine, plain: Any) -> None:
     engine = make(plain)
     await engine.sample(Request([1], 2))
-    before = time.process_time()
-    await asyncio.sleep(0.2)
-    assert time.process_time() - before < 0.1
+    turn, turned = engine._worker._turn, []
+    engine._worker._turn = lambda: (turned.append(1), turn())
+    for _ in range(20):
+        await asyncio.wrap_future(engine._worker.call(lambda: None))
+    assert len(turned) <= 20 + 1  # the last one waits

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.clock import loop
 from tests.faulty_server import FAULTS, FaultyServer, team
 from tests.helpers import LIGHTHOUSES, QUESTION, lighthouse_pages
 from wideseek import ask_async
@@ -21,7 +22,8 @@ from wideseek.journal import digest
 from wideseek.tools.corpus import Corpus
 
 WIDTH = 200
-PATIENT = {"chat__timeout_s": 2.0, "chat__backoff_s": 0.02, "chat__attempts": 12, "chat__concurrency": 200}
+TIMEOUT_S = 600.0
+PATIENT = {"chat__timeout_s": TIMEOUT_S, "chat__backoff_s": 0.02, "chat__attempts": 12, "chat__concurrency": 200}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,8 @@ async def test_two_hundred_subagents_survive_a_server_that_fails_a_fifth_of_its_
     answer = team(width=WIDTH, sub_turns=2)
     async with FaultyServer(answer) as healthy:
         expected = await ask_through(healthy, corpus)
-    async with FaultyServer(answer, faults=0.2, retry_after="1") as faulty:
+    kinds = [kind for kind in FAULTS if kind != "hang"]  # a time-out would end other calls too: see the next test
+    async with FaultyServer(answer, faults=0.2, kinds=kinds, retry_after="1") as faulty:
         result = await ask_through(faulty, corpus, run_dir=tmp_path / "run")
     assert len(expected.table.rows) == WIDTH
     assert result.table == expected.table
@@ -48,9 +51,24 @@ async def test_two_hundred_subagents_survive_a_server_that_fails_a_fifth_of_its_
     assert result.rollout.error is None
     assert result.notes == []
     assert {run.stop for run in result.rollout.trajectories} == {"answer"}
-    assert set(faulty.stats.faults) == set(FAULTS)
+    assert set(faulty.stats.faults) == set(kinds)
     assert faulty.stats.faults.total() > 40
     assert faulty.stats.completed == 2 + 2 * WIDTH
+
+
+async def test_two_hundred_subagents_survive_a_server_that_lets_every_request_hang_once(corpus, tmp_path):
+    answer = team(width=WIDTH, sub_turns=2)
+    async with FaultyServer(answer, faults=1.0, kinds=["hang"], fault_attempts=1) as server:
+        asked = asyncio.ensure_future(ask_through(server, corpus, run_dir=tmp_path / "run"))
+        hanging = 0
+        for calls in (1, WIDTH, WIDTH, 1):  # the lead's first turn, both turns of its subagents, the lead's last
+            hanging += calls
+            await server.until(lambda stats: stats.faults["hang"] == hanging)  # noqa: B023
+            loop().skip(TIMEOUT_S)
+        result = await asked
+    assert len(result.table.rows) == WIDTH
+    assert result.status == "complete"
+    assert server.stats.completed == 2 + 2 * WIDTH
 
 
 # ------------------------------------------------------------------------------------------------------------ kills
@@ -97,7 +115,7 @@ class Command:
     """`wideseek ask` as a process of its own."""
 
     def __init__(self, server: FaultyServer, corpus: Path, run_dir: Path) -> None:
-        self.run_dir = run_dir
+        self.server, self.run_dir = server, run_dir
         self._new = [QUESTION, "--model", f"{server.url}#mock", "--corpus", str(corpus), "--run-dir", str(run_dir)]
 
     async def start(self, *, resume: bool = False) -> asyncio.subprocess.Process:
@@ -105,15 +123,18 @@ class Command:
         command = [sys.executable, "-m", "wideseek", "ask", *arguments, "--json"]
         return await asyncio.create_subprocess_exec(*command, stdout=-1, stderr=-1)
 
-    async def kill_at(self, lines: int, *, resume: bool = False) -> None:
-        """SIGKILL as soon as the journal has `lines` lines (or the process has ended before)."""
+    async def kill_after(self, answers: int, *, resume: bool = False) -> None:
+        """SIGKILL once the server has given so many answers and is asked for one more (or the process has ended)."""
+        self.server.answers_left = answers
         process = await self.start(resume=resume)
-        journal = self.run_dir / "journal.jsonl"
-        while process.returncode is None and (not journal.exists() or journal.read_bytes().count(b"\n") < lines):
-            await asyncio.sleep(0.002)
-        if process.returncode is None:
+        ended = asyncio.ensure_future(process.wait())
+        asked = asyncio.ensure_future(self.server.until(lambda stats: stats.held))
+        await asyncio.wait([ended, asked], return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if not ended.done():
             process.send_signal(signal.SIGKILL)
-        await process.wait()
+        await ended
+        self.server.release()
 
     async def finish(self, *, resume: bool = False) -> dict[str, Any]:
         process = await self.start(resume=resume)
@@ -125,22 +146,23 @@ class Command:
 async def test_a_run_killed_at_ten_random_points_ends_with_the_same_table_and_repeats_no_completed_call(
     corpus, tmp_path
 ):
-    async with FaultyServer(careful_team, latency_ms=40) as server:
+    async with FaultyServer(careful_team) as server:
         expected = await Command(server, corpus, tmp_path / "undisturbed").finish()
+        total = len(server.requests)
     assert [row[1] for row in expected["rows"]] == [facts[0] for facts in LIGHTHOUSES.values()]
-    total = (tmp_path / "undisturbed" / "journal.jsonl").read_bytes().count(b"\n")
+    assert total == 1 + 3 * len(LIGHTHOUSES) + 1
 
     points = random.Random(7)
     for number in range(5):  # five runs, each killed twice: early, and again after its first resume
         run_dir = tmp_path / f"run-{number}"
-        early, late = sorted(points.sample(range(1, total), 2))
-        async with FaultyServer(careful_team, latency_ms=40) as server:
+        early, late = sorted(points.sample(range(total), 2))
+        async with FaultyServer(careful_team) as server:
             command = Command(server, corpus, run_dir)
-            await command.kill_at(early)
-            for at in (late, None):
+            await command.kill_after(early)
+            for answers in (late - early, None):
                 done, asked = set(completed(run_dir)), len(server.requests)
-                if at is not None:
-                    await command.kill_at(at, resume=True)
+                if answers is not None:
+                    await command.kill_after(answers, resume=True)
                 else:
                     resumed = await command.finish(resume=True)
                 again = {marked(request) for request in server.requests[asked:]} & done
@@ -163,14 +185,15 @@ async def test_a_finished_run_replays_offline(corpus, tmp_path):
 
 
 async def test_ctrl_c_ends_a_run_with_the_findings_so_far(corpus, tmp_path):
-    async with FaultyServer(careful_team, latency_ms=150) as server:
+    async with FaultyServer(careful_team) as server:
         command = Command(server, corpus, tmp_path / "run")
+        server.answers_left = 8  # the lead's first turn and more than two turns of each subagent
         process = await command.start()
-        while len(completed(command.run_dir)) < 8:  # the lead's first turn and more than two turns of each subagent
-            await asyncio.sleep(0.005)
+        await server.until(lambda stats: stats.held)
         process.send_signal(signal.SIGINT)
-        out, error = await asyncio.wait_for(process.communicate(), 10)
+        out, error = await process.communicate()
         assert process.returncode == 130, error.decode()
+        server.release()
         result = json.loads(out)
         assert result["status"] == "interrupted"
         assert "interrupted" in result["reason"]

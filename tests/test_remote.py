@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from tests.clock import loop
 from tests.faulty_server import Answer, FaultyServer, refusal
 from tests.qwen3 import tokenizer
 from wideseek.assembly import open_policy
@@ -181,12 +182,13 @@ async def test_an_older_vllm_names_the_ids_instead_of_listing_them() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_tokens_carry_the_version_that_was_set_when_they_were_asked_for(kind: str) -> None:
-    async with server_of(kind, latency_ms=50) as server:
+    async with server_of(kind) as server:
         sampler = sampler_of(server)
+        server.answers_left = 0
         first = asyncio.ensure_future(sampler.sample(REQUEST))
-        while not server.requests:
-            await asyncio.sleep(0.001)
+        await server.until(lambda stats: stats.held)
         sampler.version = 1
+        server.release()
         second = await sampler.sample(REQUEST)
         await sampler.close()
     assert [set((await first).versions), set(second.versions)] == [{0}, {1}]
@@ -250,8 +252,12 @@ async def test_a_context_that_only_the_refusal_tells_is_full_too(kind: str, said
 @pytest.mark.parametrize("fault", ["429", "429-retry-after", "500", "hang", "cut", "malformed", "reset"])
 async def test_a_failed_try_is_repeated_until_it_is_answered(kind: str, fault: str) -> None:
     async with server_of(kind, faults=1.0, kinds=[fault], fault_attempts=2) as server:
-        sampler = sampler_of(server, timeout_s=0.3 if fault == "hang" else 30.0)
-        assert (await sampler.sample(REQUEST)).ids == IDS
+        sampler = sampler_of(server, timeout_s=600.0)
+        asked = asyncio.ensure_future(sampler.sample(REQUEST))
+        for number in (1, 2) if fault == "hang" else ():
+            await server.until(lambda stats: stats.faults[fault] == number)  # noqa: B023
+            loop().skip(600.0)
+        assert (await asked).ids == IDS
         await sampler.close()
     assert (server.stats.faults[fault], server.stats.completed) == (2, 1)
 

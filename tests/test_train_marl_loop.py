@@ -16,6 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from tests.clock import settled
 from tests.marl import config as settings
 from tests.marl import even, lines, marl, sample, start_folder, tiny_model, weights
 from wideseek.assets import bundled_model, world_tasks
@@ -275,12 +276,18 @@ def test_a_step_without_samples_changes_nothing() -> None:
 # -------------------------------------------------------------------------------------------------------- the stream
 
 
+async def turns(count: int) -> None:
+    """Let the other tasks have so many turns."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 async def test_batches_come_in_question_order_and_never_ahead_of_the_bound() -> None:
     version, begun = 0, []
 
     async def make(number: int) -> int:
         begun.append((number, version))
-        await asyncio.sleep(0.02 if number % 3 == 0 else 0.001)  # some are stragglers
+        await turns(20 if number % 3 == 0 else 1)  # some are stragglers
         return number
 
     stream = Stream(make, size=3, first=0, last=4, staleness=1)
@@ -304,15 +311,15 @@ async def test_the_next_batch_is_made_while_stragglers_run_and_while_the_step_is
 
     stream = Stream(make, size=2, first=0, last=3, staleness=1)
     waiting = asyncio.ensure_future(stream.batch(0))
-    await asyncio.sleep(0.01)
+    await settled()
     assert begun == [0, 1, 2, 3], "all of the next batch beside the straggler of this one"
     straggler.set()
     assert await waiting == [0, 1]
-    await asyncio.sleep(0.01)  # the learner is at work
+    await settled()  # the learner is at work
     assert begun == [0, 1, 2, 3], "the batch after it needs the update"
     stream.advance(1)
     assert await stream.batch(1) == [2, 3]
-    await asyncio.sleep(0.01)
+    await settled()
     assert begun == [0, 1, 2, 3, 4, 5]
 
 
@@ -324,14 +331,14 @@ async def test_without_staleness_the_next_batch_waits_for_the_update() -> None:
         begun.append(number // 2 - version)
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.001)
+        await turns(3)
         running -= 1
         return number
 
     stream = Stream(make, size=2, first=0, last=3, staleness=0)
     for step in range(3):
         await stream.batch(step)
-        await asyncio.sleep(0.005)
+        await settled()
         version = step + 1
         stream.advance(version)
     assert begun == [0] * 6
@@ -342,13 +349,13 @@ async def test_a_group_that_fails_ends_the_batch_and_closing_cancels_the_rest() 
     async def make(number: int) -> int:
         if number == 0:
             raise BadInput("refused")
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         return number
 
     stream = Stream(make, size=2, first=0, last=1, staleness=0)
     with pytest.raises(BadInput, match="refused"):
         await stream.batch(0)
-    await asyncio.wait_for(stream.close(), 1)
+    await stream.close()
 
 
 # ----------------------------------------------------------------------------------------------- questions, settings

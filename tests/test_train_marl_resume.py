@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import random
 import resource
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +30,10 @@ from wideseek.train.settings import MarlConfig
 TRAIN = """
 import sys
 from tests.marl import even
+from tests.points import signal_at
 from wideseek.train.loop import run_marl
 from wideseek.train.settings import MarlConfig
+signal_at(sys.argv[2], int(sys.argv[3]))
 run_marl(MarlConfig.model_validate_json(sys.argv[1]), resume=True, quiet=True, rewarding=even)
 """
 CURVE = ("reward", "loss", "gradient_norm", "entropy", "trained_tokens")
@@ -51,17 +51,11 @@ def assert_same_curve(out: Path, whole: Path) -> None:
         assert [line[name] for line in lines(out)] == wanted, name
 
 
-def killed(config: MarlConfig, now: Callable[[], bool]) -> None:
-    """Train in another process, and kill it as soon as `now`."""
-    command = [sys.executable, "-W", "ignore", "-c", TRAIN, config.model_dump_json()]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
-    try:
-        while process.poll() is None and not now():
-            time.sleep(0.001)
-        assert process.poll() is None, "it ended before it could be killed"
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+def killed(config: MarlConfig, point: str, number: int) -> None:
+    """Train in another process, which is killed when `point` is reached for the `number`th time."""
+    command = [sys.executable, "-W", "ignore", "-c", TRAIN, config.model_dump_json(), point, str(number)]
+    process = subprocess.run(command, cwd=Path(__file__).parents[1], check=False)
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_a_training_that_is_killed_while_it_saves_and_while_it_works_gives_the_same_curve(
@@ -70,15 +64,9 @@ def test_a_training_that_is_killed_while_it_saves_and_while_it_works_gives_the_s
     whole, out = tmp_path / "whole", tmp_path / "killed"
     run_marl(marl(start, whole, steps=6), quiet=True, rewarding=even)
     config = marl(start, out, steps=6, save_every=1)
-    killed(config, (out / "checkpoints" / "step-000002.part" / "model.safetensors").exists)
-    pause = random.uniform(0, 0.5)
-
-    def at_work() -> bool:
-        done = len(lines(out)) >= 4
-        time.sleep(pause * done)
-        return done
-
-    killed(config, at_work)
+    killed(config, "torch:save", 2)  # the weights of the second checkpoint are written, it is not whole
+    assert (out / "checkpoints" / "step-000002.part" / "model.safetensors").exists()
+    killed(config, "wideseek.train.policy_learner:PolicyLearner.step", 3)
     assert checkpoints(out), "what was whole is still there"
     run_marl(config, quiet=True, resume=True, rewarding=even)
     assert_same_curve(out, whole)

@@ -5,22 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import random
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, Qwen3ForCausalLM
 
 from tests.helpers import QUESTION, team
+from tests.points import signalled_at
 from tests.qwen3 import tokenizer
 from tests.training import rollout, samples, template, terse_tokenizer, tiny, tiny_model, training, weights
 from wideseek.cli import main
@@ -141,33 +139,27 @@ async def test_demonstrations_of_the_expert_are_learnt_to_the_last_token(tmp_pat
 # ---------------------------------------------------------------------------------------------------------- going on
 
 
-def start(config: Path, *options: str) -> subprocess.Popen[str]:
-    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "wideseek", "train", str(config), *options]
-    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
-    for _ in range(6000):
-        if condition():
-            return
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
-    raise AssertionError("it took too long")
-
-
-def test_a_training_killed_at_a_random_moment_goes_on_to_the_same_weights_and_curve(train, tmp_path):
+@pytest.mark.parametrize(
+    ("point", "number"),
+    [
+        ("wideseek.train.learner:Learner.step", 8),  # right after the first checkpoint
+        ("wideseek.train.learner:Learner.step", 39),  # between two checkpoints
+        ("torch:save", 3),  # in the middle of writing the third
+        ("wideseek.train.sft:save_checkpoint", 7),
+    ],
+)
+def test_a_training_killed_at_any_point_goes_on_to_the_same_weights_and_curve(train, tmp_path, point, number):
     options = {"steps": 60, "save_every": 7, "tokens_per_step": 800, "optimizer__name": "muon", "data__held_out": []}
     assert train(training(tmp_path, **options), "-q")[0] == 0
     whole = (losses(tmp_path / "out"), weights(tmp_path / "out" / "model"))
 
     config, out = training(tmp_path, **options, out=str(tmp_path / "killed")), tmp_path / "killed"
-    process = start(config)
-    wait_for(lambda: checkpoints(out), process)
-    time.sleep(random.random() / 2)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (out / "model").exists(), "it had ended before it was killed: more steps are needed"
+    killed = subprocess.run(
+        signalled_at(point, number, "train", config, "-q"), cwd=Path(__file__).parents[1], check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert checkpoints(out), "what was whole is still there"
+    assert not (out / "model").exists()
     with (out / "metrics.jsonl").open("a") as file:
         file.write('{"step":')
     (out / "checkpoints" / "step-000099.part").mkdir()
@@ -181,11 +173,10 @@ def test_a_training_killed_at_a_random_moment_goes_on_to_the_same_weights_and_cu
 
 def test_ctrl_c_saves_the_step_and_says_how_to_go_on(train, tmp_path):
     config = training(tmp_path, steps=100_000, save_every=100_000)
-    process = start(config)
-    wait_for(lambda: losses(tmp_path / "out"), process)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate()
-    assert process.returncode == 130
+    command = signalled_at("wideseek.train.learner:Learner.step", 5, "train", config, what=signal.SIGINT)
+    ended = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    error = ended.stderr
+    assert ended.returncode == 130, error
     (kept,) = checkpoints(tmp_path / "out")
     step = int(kept.name[5:])
     assert error.strip().splitlines()[-1] == (

@@ -42,7 +42,10 @@ def index(pages: tuple[Path, ...], out: Path, quiet: bool) -> None:
 @JSON
 @DEBUG
 def search(query: str, corpus: Path | None, count: int, as_json: bool) -> None:
-    """Search an index, as an agent would: to see what your agents will find."""
+    """Search an index, as an agent would: to see what your agents will find.
+
+    Where nothing is found one line says so (with --json on standard error), and the exit code is 0.
+    """
     import asyncio
 
     import msgspec
@@ -56,6 +59,10 @@ def search(query: str, corpus: Path | None, count: int, as_json: bool) -> None:
         finally:
             await source.close()
 
-    for number, hit in enumerate(asyncio.run(hits()), 1):
+    found = asyncio.run(hits())
+    if not found:
+        where = corpus or "the bundled pocket world"
+        click.echo(f"no page of {where} matches the query: try other words, or the title of a page", err=as_json)
+    for number, hit in enumerate(found, 1):
         shown = f"{number}. {hit.title}\n   {hit.url}\n   {hit.snippet}"
         click.echo(msgspec.json.encode(hit) if as_json else shown)

@@ -65,11 +65,14 @@ class Progress:
     before: int
     budget: Budget
     trials: int = 1
-    started: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
     outcomes: Counter[str] = field(default_factory=Counter)
     totals: dict[str, tuple[float, int]] = field(default_factory=dict)
     in_row: int = 0
     problem: str = ""
+
+    def __post_init__(self) -> None:
+        self._started = self.clock()
 
     @property
     def done(self) -> int:
@@ -77,7 +80,7 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.started
+        return self.clock() - self._started
 
     @property
     def seconds_left(self) -> float | None:

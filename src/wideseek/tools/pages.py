@@ -8,13 +8,13 @@ refused url stays unknown.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from wideseek.errors import ToolError
-from wideseek.records import Completion, Message, Page, Trajectory
+from wideseek.records import Completion, Page
 from wideseek.tools.base import Hit, Place, Source, ToolResult
+from wideseek.tools.shown import was_shown
 
 Say = Callable[..., str]
 """A notice of the prompt profile, in the language of the task: `say("no_results")`."""
@@ -63,12 +63,7 @@ class Access:
         self._page_chars, self._shown_only, self._summarise = page_chars, shown_only, summarise
 
     async def call(self, arguments: dict[str, Any], place: Place) -> ToolResult:
-        url = arguments["url"].strip()
-        if self._shown_only and not was_shown(url, place.agent):
-            raise ToolError(self._say("url_not_shown"))
-        page = await self._source.page(url)
-        if page is None:
-            raise ToolError(self._say("no_page"))
+        page = await self._page(arguments["url"], place)
         seen = Page(page.url, page.title, page.text[: self._page_chars])
         if self._summarise:
             summary = await self._summarise(seen, arguments.get("info_to_extract", ""), place)
@@ -78,25 +73,14 @@ class Access:
         text = self._say("page", title=page.title, text=seen.text)
         return ToolResult("\n\n".join([text, *notes]), [seen])
 
-
-def was_shown(url: str, run: Trajectory) -> bool:
-    """Whether `url` stands, whole, in what this agent was told: its prompt, or a tool's reply that was no error."""
-    told = (message.text for message in run.messages() if isinstance(message, Message) and not message.error)
-    return any(url == shown for text in told for shown in _urls(text))
-
-
-_URL = re.compile(r"https?://[^\s<>\"`|，。；：！？、（）【】「」《》]+")
-
-
-def _urls(text: str) -> Iterator[str]:
-    """The urls that stand in a text, without what punctuation and emphasis add to their ends."""
-    for match in _URL.finditer(text):
-        url = match[0]
-        while True:
-            yield url
-            end = url.rstrip(".,;:!?*_'\"]}")
-            if end == url and url.endswith(")") and url.count("(") < url.count(")"):
-                end = url[:-1]
-            if end == url:
-                break
-            url = end
+    async def _page(self, asked: str, place: Place) -> Page:
+        """The page at the address that was asked for, without the spaces around it or with them. Raises `ToolError`."""
+        urls = dict.fromkeys((asked.strip(), asked))
+        shown = [url for url in urls if not self._shown_only or was_shown(url, place.agent)]
+        if not shown:
+            raise ToolError(self._say("url_not_shown"))
+        for url in shown:
+            page = await self._source.page(url)
+            if page is not None:
+                return page
+        raise ToolError(self._say("no_page"))
