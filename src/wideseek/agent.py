@@ -4,7 +4,8 @@
                                                    ->  calls: the tools reply, in order
 
 An agent ends by answering (`answer`), by a limit (`max_turns`, `turn_cap`, `context`), because the server cut its
-answer off (`cut`), or because the budget ended (`budget`). A malformed call is an attempt to call: it gets an error reply, not an early end.
+answer off (`cut`), or because the budget ended (`budget`). A malformed call is an attempt to call: it gets an error
+reply, not an early end.
 """
 
 from __future__ import annotations

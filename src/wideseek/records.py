@@ -118,10 +118,12 @@ class Completion(msgspec.Struct, omit_defaults=True, kw_only=True):
     """What the model said in one turn.
 
     `truncated` says which limit cut it off: of the turn's tokens, of the context, or (`cut`) something else that the
-    server did (a content filter, a stream that broke), and then `ending` has the server's word for it. `completion_ids` and `logprobs` (one float per id, natural log, at the
-    sampling temperature) and `prompt_ids` (the ids appended before it) are `None` where the backend speaks text only.
-    `version` counts the weight updates of the model that said it: the oldest, where the weights changed meanwhile, and
-    then `versions` has the one that sampled each id.
+    server did (a content filter, a stream that broke), and then `ending` has the server's word for it.
+
+    `completion_ids` and `logprobs` (one float per id, natural log, at the sampling temperature) and `prompt_ids` (the
+    ids appended before it) are `None` where the backend speaks text only. `version` counts the weight updates of the
+    model that said it: the oldest, where the weights changed meanwhile, and then `versions` has the one that sampled
+    each id.
     """
 
     text: str = ""

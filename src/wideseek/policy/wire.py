@@ -149,7 +149,7 @@ _ENDINGS: dict[str, Ending] = {
     **dict.fromkeys(("insufficient_system_resource", "insufficient_system_resources", "overloaded"), "failed"),
     **dict.fromkeys(("", "null", "none", "unspecified"), "unsaid"),
 }
-"""What the words of servers mean: OpenAI, Anthropic, Gemini, Mistral, DeepSeek, Cohere, Zhipu, TGI, vLLM, SGLang, gateways.
+"""What the words of servers mean: OpenAI, Anthropic, Gemini, Mistral, DeepSeek, Cohere, Zhipu, TGI, vLLM, SGLang.
 
     length   the turn had all the tokens that it was given        failed   the server gave it up: another try may do
     context  the model's context is full                           cut      any other word: a filter, a refusal, a pause
