@@ -124,14 +124,13 @@ def summary_line(result: Result) -> str:
 
 
 def cells_line(levels: Levels) -> str:
-    """`27 of 30 cells found, 25 supported, 1 mentioned, 1 unsupported`: a level without a cell is left out."""
+    """`27 of 30 cells found, 25 supported, 1 mentioned, 1 unsupported`; of the lower levels those that have a cell."""
     if not levels.cells:
         return "no cells"
-    found = f"{levels.found:,} of {levels.cells:,} cells found"
-    if levels.found and levels.supported == levels.found:
-        return f"{found}, all supported"
-    counts = {"mentioned": levels.mentioned, "unsupported": levels.unsupported}
-    return ", ".join([found, f"{levels.supported:,} supported", *(f"{n:,} {name}" for name, n in counts.items() if n)])
+    lower = {"mentioned": levels.mentioned, "unsupported": levels.unsupported}
+    counts = {"supported": levels.supported, **{name: count for name, count in lower.items() if count}}
+    named = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return f"{levels.found:,} of {levels.cells:,} cells found, {named}"
 
 
 def legend(result: Result) -> list[tuple[str, str]]:

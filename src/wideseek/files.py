@@ -24,8 +24,8 @@ def write_whole(contents: Mapping[Path, bytes]) -> None:
     drafts: dict[Path, Path] = {}
     try:
         for path, content in contents.items():
-            target = Path(os.path.realpath(path))
-            draft = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.part")
+            target = _target(path)
+            draft = target.with_name(f".wideseek-{secrets.token_hex(8)}.part")
             drafts[draft] = target
             _write_new(draft, content)
             if target.exists():
@@ -47,10 +47,16 @@ def _write_new(path: Path, content: bytes) -> None:
 
 def check_writable(path: Path) -> None:
     """Raise the `OSError` that writing `path` would raise, as far as that can be known now."""
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise OSError(errno.EINVAL, "is not a file")
-    if target.exists() and not os.access(target, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    target = _target(path)
     with contextlib.closing(tempfile.TemporaryFile(dir=target.parent)):
         pass
+
+
+def _target(path: Path) -> Path:
+    """The file that `path` leads to. Raises `OSError` where something stands there that is not to be replaced."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "it is not a file")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return target

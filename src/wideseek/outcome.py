@@ -30,7 +30,7 @@ _LIMITS = {
     "turn_cap": "was cut off in its answer, which had all the tokens of a turn: raise sampling.max_tokens, or the "
     "server's own limit",
     "context": "had its context full before it answered: raise {role}.context_tokens, or split the question",
-    "cut": "was cut off in its answer by the model's server: ask again, or choose another model",
+    "cut": "was cut off in its answer by the model's server{word}: ask again, or choose another model",
 }
 _SAYS_NOTHING = frozenset(
     ("", "-", "–", "—", "--", "/", "?", "n/a", "na", "nan", "none", "null", "unknown", "未知", "无", "不详", "暂无")
@@ -60,9 +60,9 @@ def _without_answer(rollout: Rollout, found: bool) -> tuple[Status, str]:
     if rollout.stop == "answer":
         return "failed", rollout.answer.strip() or "the model answered with an empty text"
     lead = rollout.lead
-    limit = _LIMITS.get(str(rollout.stop), "ended before it answered").format(role=lead.role)
     word = f" ({lead.error})" if lead.error else ""
-    return "partial" if found else "failed", f"the {'lead' if lead.role == 'lead' else 'agent'} {limit}{word}"
+    limit = _LIMITS.get(str(rollout.stop), "ended before it answered{word}").format(role=lead.role, word=word)
+    return "partial" if found else "failed", f"the {'lead' if lead.role == 'lead' else 'agent'} {limit}"
 
 
 def _lacks(rollout: Rollout, table: Table, evidence: EvidenceTable, min_supported: float) -> Iterator[str]:

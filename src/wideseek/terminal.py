@@ -204,7 +204,7 @@ def _print_pages(result: Result, console: Console) -> None:
     for number, url in enumerate(pages, 1):
         console.print(
             Text.assemble(
-                f"[{number}] ", (url, "underline" if console.is_terminal else ""), f"  read by {read_by[url]}"
+                f"[{number}] ", (_plain(url), "underline" if console.is_terminal else ""), f"  read by {read_by[url]}"
             ),
             style="dim",
             soft_wrap=not console.is_terminal,

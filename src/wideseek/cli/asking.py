@@ -97,7 +97,10 @@ def _write(result: Result, out: Path, csv: CsvOptions) -> str:
 
     if reason := why_not_written(result):
         return f"not written: {out}: {reason}"
-    return f"written: {', '.join(map(str, write_result(result, out, csv)))}"
+    files = write_result(result, out, csv)
+    foreign = out.suffix.lower() == ".csv" and not (csv.bom or out.read_text(encoding="utf-8").isascii())
+    hint = " (in Excel its letters show right with --csv-bom)" if foreign else ""
+    return f"written: {', '.join(map(str, files))}{hint}"
 
 
 def _request(

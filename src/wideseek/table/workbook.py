@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from wideseek.errors import BadInput
 from wideseek.files import write_whole
+from wideseek.table.exchange import formula_as_text
 from wideseek.table.rows import Grid, padded
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _fill_sheet(sheet: Worksheet, grid: Grid) -> None:
             cell = sheet.cell(y, x, _xlsx_text(text))
             cell.data_type = "s"  # or "=1+1" would be a formula and "#N/A" an error
             cell.alignment = wrapped
-            if text.startswith("="):
+            if formula_as_text(text) != text:
                 cell.quotePrefix = True  # text even after someone edits the cell
             if y == 1:
                 cell.font = Font(bold=True)
