@@ -104,7 +104,7 @@ def test_too_few_supported_cells_are_exit_code_3_in_words_of_both_shares(widesee
     for more in (["--min-supported", "0.8"], ["--config", "own.toml"]):
         done = wideseek(*asked, *more)
         assert done.returncode == 3
-        assert "67% of the cells are supported, less than 80%" in done.stdout
+        assert "6 of 9 cells are supported, fewer than the share of 0.8 that was asked for" in done.stdout
     done = wideseek("ask", QUESTION, "--corpus", corpus, "--min-supported", "1")
     assert done.returncode == 0
 

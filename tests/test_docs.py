@@ -34,11 +34,11 @@ def commands() -> list[str]:
     return lines
 
 
-async def run(*command: str, cwd: Path) -> str:
+async def run(*command: str, cwd: Path, code: int = 0) -> str:
     environ = {**os.environ, "XDG_STATE_HOME": str(cwd), "OPENAI_API_KEY": "none"}
     process = await asyncio.create_subprocess_exec(*command, cwd=cwd, env=environ, stdout=-1, stderr=-1)
     out, error = await process.communicate()
-    assert process.returncode == 0, error.decode()
+    assert process.returncode == code, error.decode()
     return out.decode()
 
 
@@ -47,7 +47,8 @@ async def test_every_wideseek_command_of_the_readme_works_in_the_order_it_stands
     async with FaultyServer(team()) as server:
         for line in commands():
             local = re.sub(r"(?<=model )\S+", f"{server.url}#mock", line)
-            out = await run(sys.executable, "-m", *shlex.split(local), cwd=tmp_path)
+            code = 3 if local != line and " ask " in line else 0  # the stand-in reads no page: that is never complete
+            out = await run(sys.executable, "-m", *shlex.split(local), cwd=tmp_path, code=code)
             assert out.strip(), line
     assert (tmp_path / "falls.xlsx").stat().st_size > 5_000
 

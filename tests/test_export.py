@@ -194,6 +194,9 @@ def test_a_mentioned_cell_is_marked_on_the_screen_and_never_green(mentioned):
     shown = console.export_text(styles=True)
     assert "47 m\x1b[1;36m~" in shown
     assert "1999 | x</b>\x1b[1;33m?" in shown
+    mentioned.status = "complete"
+    show_result(mentioned, console)
+    assert "\x1b[1;33mcomplete" in console.export_text(styles=True)
     plain = Console(width=100, force_terminal=False, record=True)
     show_result(mentioned, plain)
     assert "mentioned: name and value stand together on a page, nothing ties the value" in plain.export_text()
@@ -215,10 +218,10 @@ def test_only_levels_that_a_cell_has_are_explained(mentioned):
 # --------------------------------------------------------------------------------------------------------- the files
 
 
-def test_a_failed_write_leaves_the_files_as_they_were(result, tmp_path):
+def test_where_one_of_two_files_cannot_be_written_both_stay_as_they_were(result, tmp_path):
     (tmp_path / "out.csv").write_text("yesterday")
-    (tmp_path / "out.sources.csv").mkdir()  # the second of the two files cannot be written
-    with pytest.raises(BadInput, match=r"out\.csv: cannot be written"):
+    (tmp_path / "out.sources.csv").mkdir()
+    with pytest.raises(BadInput, match=r"out\.sources\.csv: cannot be written"):
         write_result(result, tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == "yesterday"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.sources.csv"]

@@ -19,6 +19,14 @@ def test_all_files_are_written_or_none(tmp_path):
     assert list(tmp_path.iterdir()) == [old]
 
 
+def test_a_folder_in_the_place_of_one_file_leaves_all_as_they_were(tmp_path):
+    (tmp_path / "a.csv").write_text("yesterday")
+    (tmp_path / "b.csv").mkdir()
+    with pytest.raises(OSError, match="it is not a file"):
+        write_whole({tmp_path / "a.csv": b"today", tmp_path / "b.csv": b"today"})
+    assert (tmp_path / "a.csv").read_text() == "yesterday"
+
+
 def test_nothing_but_the_files_is_left_behind(tmp_path):
     write_whole({tmp_path / "a": b"1", tmp_path / "b": b"2"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -85,12 +85,12 @@ def test_mentioned_cells_do_not_count_as_supported_nor_do_empty_ones_drop_out():
     rows = [FULL[0], ["Beta", "30 m", ""]]
     assert status(rollout(), rows, evidence, min_supported=4 / 6)[0] == "complete"
     state, reason = status(rollout(), rows, evidence, min_supported=0.7)
-    assert (state, reason) == ("partial", "67% of the cells are supported, less than 70%")
+    assert (state, reason) == ("partial", "4 of 6 cells are supported, fewer than the share of 0.7 that was asked for")
 
 
 def test_every_lack_is_said():
     reason = status(rollout(read=False), [["Alpha", "", ""]], [[U, E, E]], min_supported=0.5)[1]
-    assert [part in reason for part in ("memory", "height, year", "0% of the cells")] == [True] * 3
+    assert [part in reason for part in ("memory", "height, year", "0 of 3 cells are supported")] == [True] * 3
 
 
 @pytest.mark.parametrize(

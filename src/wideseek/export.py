@@ -26,6 +26,7 @@ from wideseek.files import check_writable, write_whole
 from wideseek.table import Table, xlsx_bytes
 
 SOURCES = "Sources"
+CELLS = ".sources.csv"  # the ending of the file beside a CSV that has each cell's evidence
 MARKS: Mapping[Status, str] = {"mentioned": "~", "unsupported": "?"}
 """What stands behind a cell's value that is not supported."""
 MEANINGS: Mapping[Status, str] = {
@@ -69,10 +70,11 @@ def check_output(path: Path) -> Writer:
         raise BadInput(f"{path}: the ending says the format; known endings: {', '.join(_WRITERS)}")
     if path.is_dir() or not path.parent.is_dir():
         raise BadInput(f"{path}: {'is a folder' if path.is_dir() else f'the folder {path.parent} does not exist'}")
-    try:
-        check_writable(path)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror}): choose another --out") from error
+    for file in (path, path.with_suffix(CELLS)) if writer is _csv_files else (path,):
+        try:
+            check_writable(file)
+        except OSError as error:
+            raise BadInput(f"{file}: cannot be written ({error.strerror}): choose another --out") from error
     return writer
 
 
@@ -244,7 +246,7 @@ def _csv_files(result: Result, path: Path, csv: CsvOptions) -> dict[Path, bytes]
     ]
     sources = sources_table(result)
     answered = Table([*sources.columns, "answered by"], [[*row, result.label] for row in sources.rows])
-    files = {path: Table(table.columns, rows), path.with_suffix(".sources.csv"): answered}
+    files = {path: Table(table.columns, rows), path.with_suffix(CELLS): answered}
     start = "\ufeff" if csv.bom else ""
     return {name: _encoded(start + table.to_csv(formulas_as_text=not csv.raw)) for name, table in files.items()}
 

@@ -78,8 +78,11 @@ def _lacks(rollout: Rollout, table: Table, evidence: EvidenceTable, min_supporte
     if failed := unfinished(rollout):
         runs = f"subagent {failed[0].path}" if len(failed) == 1 else f"{len(failed)} subagents"
         yield f"the model failed for {runs}, so that rows may be missing: resume the run"
-    if (share := levels.share or 0.0) < min_supported:
-        yield f"{share:.0%} of the cells are supported, less than {min_supported:.0%}"
+    if (levels.share or 0.0) < min_supported:
+        yield (
+            f"{levels.supported:,} of {levels.cells:,} cells are supported, fewer than the share of {min_supported:g} "
+            "that was asked for"
+        )
 
 
 def empty_columns(table: Table) -> list[str]:

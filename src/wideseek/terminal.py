@@ -149,7 +149,8 @@ def show_result(result: Result, console: Console) -> None:
         console.print(
             f"note: {escape(_plain(note))}", style="yellow", highlight=False, soft_wrap=not console.is_terminal
         )
-    style = "green" if result.status == "complete" else "yellow"
+    sound = result.status == "complete" and result.levels.supported == result.levels.found
+    style = "green" if sound else "yellow"
     console.print(Text(_plain(summary_line(result)), style=f"bold {style}"), soft_wrap=not console.is_terminal)
 
 

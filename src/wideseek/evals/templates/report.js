@@ -11,7 +11,7 @@ const state = { sort: "task", down: false, shown: PER_PAGE, scroll: 0, rows: [] 
 
 const COLUMNS = [
   ["task", "task"], ["score", "score"], ["success", "success"], ["official", "official"], ["rows", "rows"],
-  ["supported", "supported"], ["levels", "mentioned / unsupported / empty"], ["subagents", "subagents"], ["turns", "turns"], ["tokens", "tokens"],
+  ["supported", "supported"], ["levels", "other cells"], ["subagents", "subagents"], ["turns", "turns"], ["tokens", "tokens"],
   ["seconds", "seconds"], ["status", "status"],
 ].filter(([name]) => name !== "official" || index.attempts.some((row) => row.official !== null));
 
@@ -33,7 +33,8 @@ const SHOWN = {
   score: (row) => share(row.score), success: (row) => share(row.success, 0), official: (row) => share(row.official),
   rows: (row) => row.rows ? `${row.rows[0]} of ${row.rows[1]}${row.rows[2] ? ` +${row.rows[2]}` : ""}` : "",
   supported: (row) => row.supported === null ? "" : `${Math.round(100 * row.supported)} %`,
-  levels: (row) => row.levels ? `${row.levels.mentioned} / ${row.levels.unsupported} / ${row.levels.empty}` : "",
+  levels: (row) => row.levels === null ? "" : ["mentioned", "unsupported", "empty"]
+    .filter((name) => row.levels[name]).map((name) => `${whole(row.levels[name])} ${name}`).join(", "),
   seconds: (row) => row.seconds === null ? "" : row.seconds.toFixed(1),
 };
 
