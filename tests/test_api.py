@@ -16,6 +16,7 @@ import wideseek
 from tests.faulty_server import FaultyServer, refusal
 from tests.helpers import QUESTION, lighthouse_pages
 from wideseek.errors import BadConfig, BadInput, PolicyError, RunDirError
+from wideseek.evidence import key_columns
 from wideseek.tools.corpus import Corpus
 
 ask = partial(wideseek.ask, model="expert")
@@ -117,6 +118,79 @@ async def test_a_model_without_a_table_gives_the_findings_and_says_so(corpus):
     assert result.status == "failed"
     assert result.reason == "I would rather not."
     assert result.table.rows == []
+
+
+def calling(name: str, arguments: str) -> dict[str, Any]:
+    call = {"id": "c", "type": "function", "function": {"name": name, "arguments": arguments}}
+    return {"content": None, "tool_calls": [call]}
+
+
+async def answered(corpus: Path, answer: dict[str, Any], *, read: bool = True, **options: Any) -> wideseek.Result:
+    """What becomes of a model that reads the page of Dueodde (or none) and then gives this answer."""
+    url = '{"url": "https://pocket.example/dueodde"}'
+    turns = [calling("search", '{"query": "Dueodde"}'), calling("access", url)] if read else []
+
+    def say(request: dict[str, Any]) -> dict[str, Any]:
+        turn = sum(message["role"] == "assistant" for message in request["messages"])
+        return turns[turn] if turn < len(turns) else answer
+
+    async with FaultyServer(say) as server:
+        options = {"workflow": "single", "chat__attempts": 2, "chat__backoff_s": 0.01, **options}
+        return await wideseek.ask_async(QUESTION, corpus=corpus, model=f"{server.url}#m", **options)
+
+
+DUEODDE = "| name | height | year |\n|---|---|---|\n| Dueodde | 47 m | 1962 |"
+
+
+async def test_an_answer_whose_cells_stand_on_the_page_that_was_read_is_complete(corpus):
+    result = await answered(corpus, {"content": DUEODDE})
+    assert (result.status, result.levels.supported, result.levels.cells) == ("complete", 3, 3)
+
+
+async def test_an_answer_from_memory_is_partial(corpus):
+    result = await answered(corpus, {"content": DUEODDE}, read=False)
+    assert (result.status, result.table.rows[0][0]) == ("partial", "Dueodde")
+    assert "no page was read" in result.reason
+
+
+async def test_a_table_without_rows_has_failed(corpus):
+    result = await answered(corpus, {"content": "| name | height | year |\n|---|---|---|"})
+    assert (result.status, result.table.rows) == ("failed", [])
+
+
+@pytest.mark.parametrize("reason", ["length", "MAX_TOKENS", "content_filter", "model_length", "of tomorrow"])
+async def test_an_answer_that_was_cut_is_never_complete(corpus, reason):
+    result = await answered(corpus, {"content": f"{DUEODDE}\n| Bovb", "finish_reason": reason})
+    assert result.status == "partial"
+    assert result.rollout.answer == ""
+
+
+@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])
+async def test_an_answer_that_the_server_gave_up_on_every_try_is_a_failed_run(corpus, reason):
+    result = await answered(corpus, {"content": DUEODDE, "finish_reason": reason})
+    assert result.status == "failed"
+    assert f"gave up after 2 tries; the last: the server gave the answer up (finish_reason: {reason})" in result.reason
+
+
+async def test_a_body_over_the_limit_ends_the_run_in_one_line_that_names_the_setting(corpus):
+    result = await answered(corpus, {"content": "x" * 300_000}, chat__max_body_mb=0.1)
+    assert result.status == "failed"
+    assert result.reason.endswith("raise chat.max_body_mb")
+
+
+async def test_the_share_of_supported_cells_can_be_asked_for(corpus):
+    wrong = {"content": DUEODDE.replace("1962", "2001")}
+    assert (await answered(corpus, wrong)).status == "complete"
+    result = await answered(corpus, wrong, min_supported=0.8)
+    assert result.status == "partial"
+    assert result.reason == "2 of 3 cells are supported, fewer than the share of 0.8 that was asked for"
+
+
+async def test_a_key_that_nobody_named_is_found_in_the_table(corpus):
+    named = await answered(corpus, {"content": DUEODDE}, columns="year,name,height", key="name")
+    assert named.key == ["name"]
+    assumed = await answered(corpus, {"content": DUEODDE}, columns="year,name,height")
+    assert assumed.key == key_columns(assumed.table)
 
 
 async def test_money_is_counted_and_ends_the_run(corpus):

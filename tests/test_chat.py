@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 import time
@@ -256,6 +257,140 @@ async def test_a_cap_that_the_servers_shorter_context_refuses_is_left_out():
 
     said, requests = await completed(small, sampling=Sampling(max_tokens=8_000))
     assert (said.text, said.truncated, len(requests)) == ("hi", None, 2)
+
+
+PROPER = ["stop", "STOP", "tool_calls", "function_call", "end_turn", "eos", "eos_token", "stop_sequence", "COMPLETE"]
+CAPPED = ["length", "max_tokens", "MAX_TOKENS", "FinishReason.MAX_TOKENS", "max-output-tokens", "incomplete"]
+FULL = ["model_length", "model_context_window_exceeded"]
+CUT = [
+    "content_filter",
+    "SAFETY",
+    "refusal",
+    "pause_turn",
+    "sensitive",
+    "a word of tomorrow",
+    7,
+    {"type": "recitation"},
+]
+GIVEN_UP = ["error", "ERROR", "abort", "insufficient_system_resource", "network_error", {"type": "abort"}]
+
+
+@pytest.mark.parametrize(
+    ("reason", "truncated"),
+    [
+        *((reason, None) for reason in PROPER),
+        *((reason, "turn_cap") for reason in CAPPED),
+        *((reason, "context") for reason in FULL),
+        *((reason, "cut") for reason in CUT),
+    ],
+)
+async def test_only_a_proper_end_is_an_end_in_whatever_words_the_server_has_for_it(reason, truncated):
+    usage = {"prompt_tokens": 50, "completion_tokens": 9}
+    said, _ = await completed(lambda _: {"content": "| a | b |", "finish_reason": reason, "usage": usage})
+    assert said.truncated == truncated
+    assert bool(said.ending) == (truncated == "cut")
+
+
+async def test_the_servers_word_for_a_cut_is_kept():
+    said, _ = await completed(lambda _: {"content": "half", "finish_reason": "content_filter"})
+    assert (said.text, said.ending) == ("half", "finish_reason: content_filter")
+
+
+@pytest.mark.parametrize("reason", GIVEN_UP)
+async def test_an_answer_that_the_server_gave_up_is_asked_for_again(reason):
+    answers = iter([{"content": "half", "finish_reason": reason}, {"content": "whole"}])
+    said, requests = await completed(lambda _: next(answers))
+    assert (said.text, len(requests)) == ("whole", 2)
+
+
+async def test_a_server_that_gives_up_every_time_fails_with_its_own_word():
+    with pytest.raises(PolicyUnavailable, match=r"gave up after 2 tries; .* \(finish_reason: abort\)"):
+        await completed(lambda _: {"content": "half", "finish_reason": "abort"}, attempts=2)
+
+
+def inside(error: object, **fields: object) -> web.Response:
+    """A gateway's answer of status 200 whose only choice holds the error of the server behind it."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": "stop", "error": error}
+    return web.json_response({"choices": [{**choice, **fields}]})
+
+
+@pytest.mark.parametrize("error", [{"code": 502, "message": "Provider returned error"}, "upstream is down"])
+async def test_an_error_inside_a_choice_is_a_failed_try_and_not_an_empty_answer(error):
+    answers = iter([inside(error), inside(error, finish_reason="error"), {"content": "hi"}])
+    said, requests = await completed(lambda _: next(answers))
+    assert (said.text, len(requests)) == ("hi", 3)
+    message = error if isinstance(error, str) else error["message"]
+    with pytest.raises(PolicyUnavailable, match=f"holds an error: {message}"):
+        await completed(lambda _: inside(error), attempts=2)
+
+
+async def test_a_full_context_inside_a_choice_ends_the_agent():
+    error = {"code": 400, "message": "This model's maximum context length is 8192 tokens."}
+    said, requests = await completed(lambda _: inside(error))
+    assert (said.truncated, len(requests)) == ("context", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "truncated"),
+    [
+        ("```markdown\n| a | b |\n|---|---|\n| x | y", "cut"),
+        ("| a | b |\n|---|---|\n| x | y", "cut"),
+        ("```markdown\n| a | b |\n|---|---|\n| x | y |\n```", None),
+        ("That is all.", None),
+    ],
+)
+async def test_where_a_server_never_says_why_it_ended_a_text_that_breaks_off_was_cut(text, truncated):
+    for reason in (None, "", "null"):
+        said, _ = await completed(lambda _, reason=reason: {"content": text, "finish_reason": reason})
+        assert said.truncated == truncated
+
+
+async def test_where_a_server_says_why_it_ended_an_answer_without_a_word_was_cut():
+    answers = iter([{"content": "first"}, {"content": "second", "finish_reason": None}])
+    async with FaultyServer(lambda _: next(answers)) as server:
+        policy = policy_for(server)
+        said = [(await policy.complete(ask(), ())).truncated for _ in range(2)]
+        await policy.close()
+    assert said == [None, "cut"]
+
+
+async def test_calls_without_a_word_of_the_end_are_calls():
+    message = {"content": None, "tool_calls": [native_call("search", "{}")], "finish_reason": None}
+    answers = iter([{"content": "first"}, message])
+    async with FaultyServer(lambda _: next(answers)) as server:
+        policy = policy_for(server)
+        turns = [await policy.complete(ask(), [SEARCH]) for _ in range(2)]
+        await policy.close()
+    assert (turns[1].truncated, len(turns[1].tool_calls)) == (None, 1)
+
+
+# --------------------------------------------------------------------------------------------------- size of a body
+
+
+def packed(text: str) -> web.Response:
+    body = gzip.compress(json.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}).encode())
+    return web.Response(body=body, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize("large", [packed("x" * 3_000_000), {"content": "x" * 3_000_000}], ids=["packed", "plain"])
+async def test_a_body_over_the_limit_is_a_failed_try_that_names_the_setting(large):
+    answers = iter([large, {"content": "short"}])
+    said, requests = await completed(lambda _: next(answers), max_body_mb=1)
+    assert (said.text, len(requests)) == ("short", 2)
+
+
+async def test_bodies_that_are_always_too_large_end_in_one_line():
+    with pytest.raises(PolicyUnavailable, match=r"more than 0.5 MB .* raise chat.max_body_mb$"):
+        await completed(lambda _: {"content": "x" * 600_000}, max_body_mb=0.5, attempts=2)
+
+
+async def test_an_error_page_over_the_limit_is_not_read_to_its_end():
+    with pytest.raises(PolicyUnavailable, match=r"raise chat.max_body_mb"):
+        await completed(lambda _: web.Response(status=500, text="x" * 600_000), max_body_mb=0.5, attempts=2)
+
+
+async def test_a_packed_body_below_the_limit_is_read():
+    assert len((await completed(lambda _: packed("x" * 3_000_000)))[0].text) == 3_000_000
 
 
 # --------------------------------------------------------------------------------------------------------- failures

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import LIGHTHOUSES, QUESTION, lighthouse_pages
-from wideseek.records import write_jsonl
+from wideseek.records import Page, write_jsonl
 from wideseek.table import Table
 from wideseek.tools.corpus import Corpus
 
@@ -27,9 +27,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wideseek(tmp_path: Path):
     (tmp_path / "wideseek.toml").write_text('model = "expert"\n')
 
-    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, environment: dict[str, str] | None = None, **options: object
+    ) -> subprocess.CompletedProcess[str]:
         environ = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
-        environ |= {"XDG_STATE_HOME": str(tmp_path / "state"), "COLUMNS": "100"}
+        environ |= {"XDG_STATE_HOME": str(tmp_path / "state"), "COLUMNS": "100"} | (environment or {})
         command = [sys.executable, "-m", "wideseek", *map(str, arguments)]
         return subprocess.run(
             command, capture_output=True, text=True, env=environ, cwd=tmp_path, check=False, **options
@@ -44,14 +46,15 @@ def test_the_table_goes_to_standard_output_and_progress_to_standard_error(widese
     table = Table.from_markdown(done.stdout)
     assert [row[0] for row in table.rows] == list(LIGHTHOUSES)
     assert "[3] https://pocket.example/dueodde" in done.stdout
-    assert "100% of the cells supported · scripted expert, no language model" in done.stdout
+    assert "complete · 3 rows · 9 of 9 cells found, 9 supported · scripted expert" in done.stdout
     assert "lead/2.3: answer" in done.stderr
 
 
 def test_json_prints_one_object_and_nothing_else(wideseek, corpus):
     done = wideseek("ask", QUESTION, "--corpus", corpus, "--json")
     said = json.loads(done.stdout)
-    assert {"columns", "rows", "evidence", "usage", "stop", "run_dir"} <= said.keys()
+    assert {"columns", "rows", "evidence", "cells", "usage", "stop", "run_dir"} <= said.keys()
+    assert said["cells"]["supported"] == said["cells"]["wanted"] == 9
     assert said["rows"][0] == ["Bovbjerg", "26 m", "1877"]
     assert said["stop"] == "answer"
     assert done.stderr == ""
@@ -86,10 +89,100 @@ def test_a_question_that_cannot_be_answered_is_exit_code_1_with_the_reason(wides
     assert "For other questions choose a language model" in done.stdout
 
 
+def test_a_wanted_column_that_stays_empty_makes_the_run_partial_with_exit_code_3(wideseek, corpus):
+    done = wideseek("ask", "Which lighthouses of Denmark are there?", "--corpus", corpus, "--columns", "Name,Keeper")
+    assert done.returncode == 3
+    assert "PARTIAL (no row has a value for Keeper: " in done.stdout
+    assert "3 of 6 cells found, 3 supported" in done.stdout
+    assert "larger budget" not in done.stderr
+
+
+def test_too_few_supported_cells_are_exit_code_3_in_words_of_both_shares(wideseek, corpus, tmp_path):
+    asked = ["ask", "Which lighthouses of Denmark are there?", "--corpus", corpus, "--columns", "Name,Year,Keeper"]
+    (tmp_path / "own.toml").write_text('model = "expert"\nmin_supported = 0.8\n')
+    for more in (["--min-supported", "0.8"], ["--config", "own.toml"]):
+        done = wideseek(*asked, *more)
+        assert done.returncode == 3
+        assert "6 of 9 cells are supported, fewer than the share of 0.8 that was asked for" in done.stdout
+    done = wideseek("ask", QUESTION, "--corpus", corpus, "--min-supported", "1")
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["What is the meaning of life?"], 1, "the run failed"),
+        ([QUESTION, "--max-calls", "1"], 3, "there is no row"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "xlsx", "html", "md", "json"])
+def test_a_run_that_found_nothing_leaves_an_earlier_file_as_it_was(
+    wideseek, corpus, tmp_path, arguments, code, reason, ending
+):
+    kept = tmp_path / f"kept.{ending}"
+    kept.write_text("yesterday's table")
+    before = kept.stat()
+    done = wideseek("ask", *arguments, "--corpus", corpus, "--out", kept, "-q")
+    assert done.returncode == code
+    assert done.stderr == f"not written: {kept}: {reason}\n"
+    assert kept.read_text() == "yesterday's table"
+    assert kept.stat().st_mtime_ns == before.st_mtime_ns
+    assert not (tmp_path / "kept.sources.csv").exists()
+
+
+def test_the_file_is_written_though_the_reader_of_the_screen_has_gone(wideseek, corpus, tmp_path):
+    out = tmp_path / "out.md"
+    command = f"{sys.executable} -m wideseek ask '{QUESTION}' --corpus {corpus} --model expert --out {out} -q | true"
+    environ = os.environ | {"XDG_STATE_HOME": str(tmp_path / "state")}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environ, check=False)
+    assert "Traceback" not in done.stderr
+    assert "Dueodde" in out.read_text()
+
+
+def test_csv_files_are_safe_for_spreadsheets_and_raw_or_with_a_mark_on_request(wideseek, tmp_path):
+    pages = [Page(page.url, page.title, page.text.replace("26 m", "=26 m ü")) for page in lighthouse_pages()]
+    Corpus.build(pages, tmp_path / "own")
+    asked = ["ask", QUESTION, "--corpus", "own", "-q", "--out", "out.csv"]
+    done = wideseek(*asked)
+    assert "--csv-bom" in done.stderr
+    safe = (tmp_path / "out.csv").read_bytes()
+    assert (safe[:4], b",'=26 m" in safe) == (b"name", True)
+    assert b",'=26 m" in (tmp_path / "out.sources.csv").read_bytes()
+    done = wideseek(*asked, "--raw-csv", "--csv-bom")
+    assert "--csv-bom" not in done.stderr
+    raw = (tmp_path / "out.csv").read_bytes()
+    assert (raw[:3], b",=26 m" in raw) == (b"\xef\xbb\xbf", True)
+
+
+ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "PYTHONIOENCODING": ""}
+
+
+def test_a_terminal_of_pure_ascii_gets_the_table_with_characters_replaced_and_the_folder_named(wideseek, tmp_path):
+    pages = [Page(page.url, page.title, page.text.replace("26 m", "26 m, ü 中")) for page in lighthouse_pages()]
+    Corpus.build(pages, tmp_path / "own")
+    done = wideseek("ask", QUESTION, "--corpus", "own", "--run-dir", "run", "-q", environment=ASCII)
+    assert done.returncode == 0
+    assert "| Bovbjerg | 26 m, ? ? | 1877 | [1] |" in done.stdout
+    assert done.stderr == "characters that this terminal does not know were replaced by ?; the run is in run\n"
+    said = json.loads(wideseek("ask", "--resume", "run", "--json", environment=ASCII).stdout)
+    assert said["rows"][0][1] == "26 m, ü 中"
+    assert "ü" not in wideseek("show", "run", "lead/2.1", environment=ASCII).stdout
+
+
+def test_a_home_that_cannot_be_written_asks_for_a_run_dir(wideseek, corpus, tmp_path):
+    (tmp_path / "home").write_text("a file")
+    done = wideseek("ask", QUESTION, "--corpus", corpus, environment={"XDG_STATE_HOME": str(tmp_path / "home")})
+    assert done.returncode == 2
+    assert "choose a --run-dir" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (["ask"], "a question is missing"),
+        (["ask", "x", "--min-supported", "80"], "'--min-supported': 80.0 is not in the range"),
+        (["ask", "x", "--set", "chat.max_body_mb=0"], "chat.max_body_mb: input should be greater than 0"),
         (["ask", ""], "the question is empty"),
         (["ask", "x", "--width", "0"], "'--width': 0 is not in the range"),
         (["ask", "x", "--workflow", "pair"], "'pair' is not one of 'team', 'single'"),

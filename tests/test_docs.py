@@ -56,11 +56,11 @@ def small(line: str) -> str:
     return re.sub(r"--limit \d+", "--limit 2", line)
 
 
-async def run(*command: str, cwd: Path) -> str:
+async def run(*command: str, cwd: Path, code: int = 0) -> str:
     environ = {**os.environ, "XDG_STATE_HOME": str(cwd), "OPENAI_API_KEY": "none"}
     process = await asyncio.create_subprocess_exec(*command, cwd=cwd, env=environ, stdout=-1, stderr=-1)
     out, error = await process.communicate()
-    assert process.returncode == 0, error.decode()
+    assert process.returncode == code, error.decode()
     return out.decode()
 
 
@@ -70,7 +70,8 @@ async def test_every_wideseek_command_of_the_readme_works_after_those_that_it_ne
     async with FaultyServer(team()) as server:
         for each in (*map(small, needed(line)), line):
             local = re.sub(r"(?<=model )\S+", f"{server.url}#mock", each)
-            said = await run(sys.executable, "-m", *shlex.split(local, comments=True), cwd=tmp_path)
+            code = 3 if local != each and " ask " in each else 0  # the stand-in reads no page: that is never complete
+            said = await run(sys.executable, "-m", *shlex.split(local, comments=True), cwd=tmp_path, code=code)
             assert said.strip(), each
     for written in named(line, "--out"):
         file = tmp_path / written

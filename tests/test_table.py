@@ -20,6 +20,7 @@ from openpyxl import Workbook, load_workbook
 from tests.work import lines_run
 from wideseek.errors import BadInput
 from wideseek.table import Table, find_tables, merge_tables, norm_column, write_xlsx
+from wideseek.table.exchange import formula_as_text
 
 # ------------------------------------------------------------------------------------------------------- any tables
 
@@ -378,3 +379,59 @@ def test_merging_never_fails_and_merging_again_changes_nothing(parts: list[Table
 def test_column_names_are_compared_without_case_and_spaces() -> None:
     assert norm_column(" Pack Size (Bottle)") == norm_column("packsize(bottle)") == "packsize(bottle)"
     assert set(string.whitespace) - set(norm_column("a\tb")) > {" "}
+
+
+# --------------------------------------------------------------------------------------------- CSV for a spreadsheet
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=1+1",
+        "+Vela",
+        "-cmd|' /C calc'!A0",
+        "@SUM(1)",
+        "＝1+1",
+        "－A1",
+        "  =1+1",
+        "\u3000=1+1",
+        "\u200b=1+1",
+        "\ufeff@SUM(1)",
+        "\t=1+1",
+        "\r=1+1",
+        "\n=1+1",
+        "\tplain",
+        "-1+1",
+        "-84 m",
+        "+47 20 12 34",
+        "-5+A1",
+        "=",
+    ],
+)
+def test_a_cell_that_begins_a_formula_gets_an_apostrophe(cell):
+    assert formula_as_text(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["", "-84", "+5", "-1,234.5", "-1234567", "-.5", "-2e-3", "-5%", "-", "--", "- ", "−84", "a=b", "1-2", "x@y", " 7"],
+)
+def test_numbers_dashes_and_other_text_stay_as_they_are(cell):
+    assert formula_as_text(cell) == cell
+
+
+@given(st.text())
+def test_no_cell_begins_as_a_formula_and_the_apostrophe_is_all_that_is_added(cell):
+    safe = formula_as_text(cell)
+    assert safe in (cell, f"'{cell}")
+    start = safe.lstrip()[:1]
+    assert start not in tuple("=@＝＋－＠") or start == ""
+    if start and start in "+-":
+        assert set(safe.strip()) <= set("0123456789.,eE+-%")
+    assert formula_as_text(safe) == safe
+
+
+def test_a_tables_csv_is_raw_unless_asked():
+    table = Table(["=a"], [["=1+1"], ["-84"]])
+    assert table.to_csv() == "=a\r\n=1+1\r\n-84\r\n"
+    assert table.to_csv(formulas_as_text=True) == "'=a\r\n'=1+1\r\n-84\r\n"

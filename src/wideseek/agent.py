@@ -3,8 +3,9 @@
     while turns are left:  the policy says a turn  ->  no call: that is the answer
                                                    ->  calls: the tools reply, in order
 
-An agent ends by answering (`answer`), by a limit (`max_turns`, `turn_cap`, `context`), or because the budget ended
-(`budget`). A malformed call is an attempt to call: it gets an error reply, not an early end.
+An agent ends by answering (`answer`), by a limit (`max_turns`, `turn_cap`, `context`), because the server cut its
+answer off (`cut`), or because the budget ended (`budget`). A malformed call is an attempt to call: it gets an error
+reply, not an early end.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ async def run_agent(run: Trajectory, role: Role, policy: Policy, tools: Toolbox)
             asked = time.monotonic()
             completion = run.add(await policy.complete(run, tools.schemas), time.monotonic() - asked)
             if completion.truncated:
-                return run.end(completion.truncated)
+                return run.end(completion.truncated, completion.ending or None)
             if not completion.tool_calls:
                 return run.end("answer")
             if len(run.turns) == role.max_turns:  # no turn is left to read a result: start nothing

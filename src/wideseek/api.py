@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
@@ -26,10 +26,13 @@ from wideseek.budget import Budget, Limits
 from wideseek.config import Config
 from wideseek.contract import Contract
 from wideseek.errors import BadInput, PolicyUnavailable, RunDirError
-from wideseek.evidence import EvidenceTable, supported_share, trace
+from wideseek.evidence import EvidenceTable, Levels, key_columns, trace
+from wideseek.files import write_whole
 from wideseek.journal import Journal
+from wideseek.outcome import EXIT_CODES as EXIT_CODES
+from wideseek.outcome import Status, status_of
 from wideseek.reach import out_of_reach
-from wideseek.records import Rollout, Task, Usage, language_of
+from wideseek.records import Rollout, Task, Trajectory, Usage, language_of
 from wideseek.roles import Profile
 from wideseek.table import Table
 from wideseek.verify import verify
@@ -38,11 +41,9 @@ if TYPE_CHECKING:
     import pydantic
 
 T = TypeVar("T")
-Status = Literal["complete", "partial", "failed", "interrupted"]
 NO_MODEL = (
     "No language model is installed: pip install 'wideseek[local]' for the bundled one, or choose one with --model."
 )
-EXIT_CODES: dict[Status, int] = {"complete": 0, "failed": 1, "partial": 3, "interrupted": 130}
 
 
 class RunRequest(msgspec.Struct, kw_only=True):
@@ -65,11 +66,11 @@ class Watch:
 class Result:
     """A table with what stands behind it.
 
-    `evidence[row][column]` belongs to `table.rows[row][column]`; `supported` is the share of supported cells among
-    those that are not empty, in [0, 1]. `status` is `complete`, `partial` (a budget or limit ended it), `failed` or
-    `interrupted`, and `reason` says why in words. `notes` says what was repaired or is missing. `typed` holds one
-    instance a row where a pydantic model was given as the schema. `replayed` counts the calls taken from the journal of
-    a resumed run.
+    `evidence[row][column]` belongs to `table.rows[row][column]`; `levels` counts the cells by their level, and
+    `supported` is the share of supported ones among all, empty ones included, in [0, 1]. `status` is `complete`,
+    `partial`, `failed` or `interrupted` (`wideseek.outcome` has the rules), and `reason` says why in words. `notes`
+    says what was repaired or is missing. `typed` holds one instance a row where a pydantic model was given as the
+    schema. `replayed` counts the calls taken from the journal of a resumed run.
     """
 
     question: str
@@ -88,8 +89,12 @@ class Result:
     replayed: int = 0
 
     @property
+    def levels(self) -> Levels:
+        return Levels.of(self.evidence)
+
+    @property
     def supported(self) -> float | None:
-        return supported_share(self.evidence)
+        return self.levels.share
 
     @property
     def rows(self) -> list[Any]:
@@ -108,6 +113,11 @@ class Result:
             "key": self.key,
             "rows": self.table.rows,
             "evidence": msgspec.to_builtins(self.evidence),
+            "cells": {
+                "wanted": self.levels.cells,
+                "found": self.levels.found,
+                **msgspec.structs.asdict(self.levels),
+            },
             "supported": self.supported,
             "notes": self.notes,
             "usage": {
@@ -129,9 +139,10 @@ def ask(question: str, **options: Any) -> Result:
 
     Options: `model` and `sub_model`, `width` (subagents in one round), `workflow` ("team" or "single"), `corpus` (a
     folder made by `wideseek index`), `prompts` (a profile or a folder), `max_tokens`, `max_usd`, `max_seconds` and
-    `max_calls`, and every other configuration key, nested ones with two underscores: `sub__max_turns=8` (`wideseek
-    config` lists them); `config` is a TOML file or a `Config` to start from. `columns` and `key`, or a pydantic model
-    as `schema`, fix the table's columns. With `run_dir` every call is journalled there, and asking the same again
+    `max_calls`, `min_supported` (the share of all cells that has to be supported, else the run is partial), and every
+    other configuration key, nested ones with two underscores: `sub__max_turns=8` (`wideseek config` lists them);
+    `config` is a TOML file or a `Config` to start from. `columns` and `key`, or a pydantic model as `schema`, fix the
+    table's columns. With `run_dir` every call is journalled there, and asking the same again
     resumes. `watch` is called once, with what a progress display needs.
 
     Raises `BadInput` for what you can mend, `PolicyError` for a model that cannot be reached or refuses from the start,
@@ -282,7 +293,7 @@ async def answer(
             label = "; ".join(sorted({p.label for p in team.policies.values() if p.label}))
         if rollout.stop == "error" and not rollout.lead.turns:
             raise PolicyUnavailable(rollout.error)
-        result = _result(request, rollout, budget, schema)
+        result = _result(request, rollout, budget, schema, config.min_supported)
         _doubt(result, config.model)
         if config.verify:
             await _verify(result, config, budget, journal)
@@ -323,7 +334,13 @@ def _task(request: RunRequest, config: Config, profile: Profile) -> Task:
     return Task(question=question, language=language, kind="wide", required=columns, unique_columns=key)
 
 
-def _result(request: RunRequest, rollout: Rollout, budget: Budget, schema: type[pydantic.BaseModel] | None) -> Result:
+def _result(
+    request: RunRequest,
+    rollout: Rollout,
+    budget: Budget,
+    schema: type[pydantic.BaseModel] | None,
+    min_supported: float,
+) -> Result:
     answered, contract = _answered_table(rollout), request.contract
     table, notes = (answered, []) if answered else _findings(rollout, contract)
     typed: list[Any] | None = None
@@ -333,13 +350,16 @@ def _result(request: RunRequest, rollout: Rollout, budget: Budget, schema: type[
         if schema:
             typed, problems = contract.typed(table, schema)
             notes += problems
-    key = contract.key if contract else table.columns[:1]
-    status, reason = _status(rollout, answered is not None, budget)
+    key = contract.key if contract and not contract.assumed_key else key_columns(table)
+    evidence = trace(table, key, rollout)
+    status, reason = status_of(
+        rollout, table, evidence, budget, answered=answered is not None, min_supported=min_supported
+    )
     return Result(
         question=request.question,
         table=table,
         key=key,
-        evidence=trace(table, key, rollout),
+        evidence=evidence,
         rollout=rollout,
         status=status,
         reason=reason,
@@ -403,31 +423,22 @@ def _answered_table(rollout: Rollout) -> Table | None:
     return table
 
 
-def _status(rollout: Rollout, found: bool, budget: Budget) -> tuple[Status, str]:
-    if budget.interrupted:
-        return "interrupted", budget.reason
-    if rollout.stop == "error":
-        return "failed", rollout.error or "the model failed"
-    if rollout.partial:
-        return "partial", budget.reason if budget.limited else "budget"
-    if found:
-        return "complete", "answered"
-    if rollout.stop == "answer":
-        return "failed", rollout.answer.strip() or "the model answered with an empty text"
-    return "partial", f"the lead reached its limit ({rollout.stop}) before it answered"
-
-
 def _failures(rollout: Rollout) -> list[str]:
-    failed = [run for run in rollout.trajectories[1:] if run.stop == "error"]
-    return [f"Subagent {run.path} failed and was reported as failed to the lead: {run.error}" for run in failed]
+    """A note for each subagent that gave its lead no answer."""
+    silent = [run for run in rollout.trajectories[1:] if run.stop not in ("answer", "budget", None)]
+    return [f"Subagent {run.path} {_failure(run)}" for run in silent]
+
+
+def _failure(run: Trajectory) -> str:
+    if run.stop == "error":
+        return f"failed and was reported as failed to the lead: {run.error}"
+    return f"gave no answer, which its lead was told ({run.stop}{f': {run.error}' if run.error else ''})"
 
 
 def _write(path: Path, record: Any) -> None:
     """Write a record whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_bytes(msgspec.json.encode(record))
-        part.replace(path)
+        write_whole({path: msgspec.json.encode(record)})
     except OSError as error:
         raise RunDirError(
             f"{path}: cannot be written ({error.strerror}): make room, then wideseek ask --resume {path.parent}"

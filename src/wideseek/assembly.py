@@ -199,7 +199,7 @@ def _server(name: ModelName, config: Config) -> dict[str, Any]:
         "base_url": name.base_url,
         "key": lambda: key_for(name),  # asked for at the first call: a replay needs none
         "key_env": name.key_env,
-        **config.chat.model_dump(include={"timeout_s", "attempts", "backoff_s", "concurrency"}),
+        **config.chat.model_dump(include={"timeout_s", "attempts", "backoff_s", "concurrency", "max_body_mb"}),
     }
 
 

@@ -82,6 +82,7 @@ class ChatConfig(Section):
     attempts: int = Field(10, ge=1, description="tries of one call before it counts as failed")
     backoff_s: float = Field(0.5, gt=0, description="first wait between two tries; it doubles, up to 30 s")
     concurrency: int = Field(64, ge=1, description="calls in flight per model")
+    max_body_mb: float = Field(64.0, gt=0, description="megabytes of one answer, unpacked; a larger one has failed")
     tool_calls: Literal["native", "text"] = Field(
         "native", description="native: the server's tools field; text: <tool_call> in the text; chat only"
     )
@@ -162,6 +163,9 @@ class Config(Section):
         description="prompt profile: default, wideseek-r1, nano, or a folder; auto: what the model was trained with",
     )
     language: Literal["auto", "en", "zh"] = "auto"
+    min_supported: float = Field(
+        0.0, ge=0, le=1, description="share of all cells that has to be supported, else the run is partial"
+    )
     seed: int = 0
     prices: dict[str, Price] = Field({}, description='[prices."openai/NAME"] prompt, completion: dollars per million')
     providers: dict[str, ProviderConfig] = Field({}, description="[providers.NAME] base_url, key_env")

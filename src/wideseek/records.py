@@ -26,7 +26,7 @@ from wideseek.errors import BadInput
 
 Kind = Literal["wide", "deep"]
 Language = Literal["en", "zh"]
-Stop = Literal["answer", "max_turns", "turn_cap", "context", "budget", "error"]
+Stop = Literal["answer", "max_turns", "turn_cap", "context", "cut", "budget", "error"]
 
 
 # ---------------------------------------------------------------------------------------------------------- tasks
@@ -117,16 +117,20 @@ class Message(msgspec.Struct, omit_defaults=True, gc=False):
 class Completion(msgspec.Struct, omit_defaults=True, kw_only=True):
     """What the model said in one turn.
 
-    `truncated` says which limit cut it off. `completion_ids` and `logprobs` (one float per id, natural log, at the
-    sampling temperature) and `prompt_ids` (the ids appended before it) are `None` where the backend speaks text only.
-    `version` counts the weight updates of the model that said it: the oldest, where the weights changed meanwhile, and
-    then `versions` has the one that sampled each id.
+    `truncated` says which limit cut it off: of the turn's tokens, of the context, or (`cut`) something else that the
+    server did (a content filter, a stream that broke), and then `ending` has the server's word for it.
+
+    `completion_ids` and `logprobs` (one float per id, natural log, at the sampling temperature) and `prompt_ids` (the
+    ids appended before it) are `None` where the backend speaks text only. `version` counts the weight updates of the
+    model that said it: the oldest, where the weights changed meanwhile, and then `versions` has the one that sampled
+    each id.
     """
 
     text: str = ""
     reasoning: str = ""
     tool_calls: list[ToolCall] = []
-    truncated: Literal["turn_cap", "context"] | None = None
+    truncated: Literal["turn_cap", "context", "cut"] | None = None
+    ending: str = ""
     usage: Usage = msgspec.field(default_factory=Usage)
     model: str = ""
     version: int = 0

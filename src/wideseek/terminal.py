@@ -2,7 +2,7 @@
 
     LiveTree     the lead and its subagents, redrawn four times a second (stderr is a terminal)
     PlainLines   one line per change (stderr is a pipe or a file)
-    show_result  the table, its sources, what is unsupported (stdout)
+    show_result  the table, its sources, what is not supported (stdout)
 
 Both progress views only read the growing rollout: what they show is derived from the records, never told by the agents.
 """
@@ -24,7 +24,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from wideseek.api import Result, Watch
-from wideseek.export import sources_table, summary_line, with_sources
+from wideseek.evidence import Status
+from wideseek.export import MARKS, legend, readers, summary_line, with_sources
 from wideseek.records import Completion, Rollout, Trajectory
 
 _MARKS = {None: ("…", "yellow"), "answer": ("✓", "green"), "error": ("✗", "red")}
@@ -124,7 +125,7 @@ class PlainLines:
 
 
 def show_result(result: Result, console: Console) -> None:
-    """The table with a sources column, the pages behind the numbers, notes, and one line of what matters.
+    """The table with a sources column, the pages behind the numbers, what the marks say, notes, and a summary line.
 
     Where the terminal is too narrow for the columns, each row becomes a block of `column: value` lines. A failure
     without a row is told in its own words alone.
@@ -141,11 +142,15 @@ def show_result(result: Result, console: Console) -> None:
         console.print(_plain(with_sources(result)[0].to_markdown()), markup=False, highlight=False, soft_wrap=True)
         console.print()
     _print_pages(result, console)
+    for mark, meaning in legend(result):
+        shown = f"{mark} {meaning}" if console.is_terminal else meaning
+        console.print(Text(shown, style="dim"), soft_wrap=not console.is_terminal)
     for note in result.notes:
         console.print(
             f"note: {escape(_plain(note))}", style="yellow", highlight=False, soft_wrap=not console.is_terminal
         )
-    style = "green" if result.status == "complete" else "yellow"
+    sound = result.status == "complete" and result.levels.supported == result.levels.found
+    style = "green" if sound else "yellow"
     console.print(Text(_plain(summary_line(result)), style=f"bold {style}"), soft_wrap=not console.is_terminal)
 
 
@@ -196,11 +201,11 @@ def _print_blocks(result: Result, console: Console) -> None:
 
 def _print_pages(result: Result, console: Console) -> None:
     _, pages = with_sources(result)
-    readers = {row[4]: row[6] for row in sources_table(result).rows}
+    read_by = readers(result)
     for number, url in enumerate(pages, 1):
         console.print(
             Text.assemble(
-                f"[{number}] ", (url, "underline" if console.is_terminal else ""), f"  read by {readers[url]}"
+                f"[{number}] ", (_plain(url), "underline" if console.is_terminal else ""), f"  read by {read_by[url]}"
             ),
             style="dim",
             soft_wrap=not console.is_terminal,
@@ -212,9 +217,12 @@ def _plain(text: str) -> str:
     return _CONTROL.sub("\ufffd", text)
 
 
-def _styled(value: str, status: str) -> Text:
+_LEVEL_STYLES: dict[Status, str] = {"mentioned": "bold cyan", "unsupported": "bold yellow"}
+
+
+def _styled(value: str, status: Status) -> Text:
     value = _plain(value)
-    return Text.assemble(value, ("?", "bold yellow")) if status == "unsupported" else Text(value)
+    return Text.assemble(value, (MARKS[status], _LEVEL_STYLES[status])) if status in MARKS else Text(value)
 
 
 def _columns_fit(result: Result, width: int) -> bool:

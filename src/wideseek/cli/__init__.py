@@ -7,7 +7,7 @@
     training train
 
 Heavy imports stay inside the functions, so that `--help` is instant. Exit codes: 0 complete · 1 failed · 2 usage or bad
-input · 3 partial (a budget ended it) · 130 interrupted.
+input · 3 partial (a budget or limit ended it, or something is missing) · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import click
 
 from wideseek.cli import asking, pages, scores, studies, training
-from wideseek.cli.options import BAD_INPUT, FAILED, INTERRUPTED
+from wideseek.cli.options import BAD_INPUT, FAILED, INTERRUPTED, replace_unknown_characters
 from wideseek.errors import WideseekError
 
 
@@ -32,6 +32,7 @@ def app() -> None:
 
 def main() -> None:
     """Run the command line; errors are one line on stderr."""
+    replace_unknown_characters()
     try:
         code = app(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -55,7 +56,7 @@ def main() -> None:
     except (OSError, UnicodeError) as error:
         if "--debug" in sys.argv:
             raise
-        print(f"wideseek: the output cannot be written ({error}); what was found is in the run folder", file=sys.stderr)
+        print(f"wideseek: cannot read or write: {error}", file=sys.stderr)
         code = FAILED
     sys.exit(code or 0)
 

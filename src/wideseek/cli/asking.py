@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wideseek.cli.options import DEBUG, FOLDER, INTERRUPTED
-from wideseek.errors import BadInput
+from wideseek.cli.options import DEBUG, FAILED, FOLDER, INTERRUPTED, shows_all
+from wideseek.errors import BadInput, RunDirError
 
 if TYPE_CHECKING:
     from wideseek.api import Result, RunRequest
+    from wideseek.export import CsvOptions
 
 
 @click.command(short_help="Answer a broad question with one table, every cell traced to a page.")
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 @click.option("--prompts", help="Prompt profile: default, wideseek-r1, nano, or a folder.  [default: the model's own]")
 @click.option("--columns", help='Columns that the table must have: "Name,Year,Country".')
 @click.option("--key", help="The columns that tell rows apart.  [default: the first]")
+@click.option("--min-supported", type=click.FloatRange(0, 1), help="Share of all cells to be supported, else exit 3.")
 @click.option("--out", "-o", type=FOLDER, help="Also write the table here: .md, .csv, .json, .xlsx or .html.")
+@click.option("--raw-csv", is_flag=True, help="CSV: leave cells that begin a formula as they are.")
+@click.option("--csv-bom", is_flag=True, help="CSV: begin with the byte order mark by which Excel knows UTF-8.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: columns, rows, evidence, usage, stop ...")
 @click.option("--max-tokens", type=click.IntRange(1), help="End with what there is after so many tokens,")
 @click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="... US dollars (prices are configured),")
@@ -49,6 +53,8 @@ def ask(
     columns: str | None,
     key: str | None,
     out: Path | None,
+    raw_csv: bool,
+    csv_bom: bool,
     as_json: bool,
     run_dir: Path | None,
     resume: Path | None,
@@ -60,24 +66,42 @@ def ask(
     """Answer a broad QUESTION with one table, every cell traced to a page ("-" reads it from standard input).
 
     A lead agent splits the question; subagents search and read in parallel; the lead writes the table. Ctrl-C ends it
-    with what there is. Exit code: 0 complete, 1 failed, 2 bad input, 3 partial (a budget ended it), 130 interrupted.
+    with what there is. Exit code: 0 complete, 1 failed (nothing was found; --out is left as it was), 2 bad input,
+    3 partial (a budget or limit ended it, or something that was asked for is missing), 130 interrupted.
     """
     from wideseek.api import EXIT_CODES, SHORT_NAMES
     from wideseek.config import read_overrides
-    from wideseek.export import check_output, write_result
+    from wideseek.export import CsvOptions, check_output
 
     given = {SHORT_NAMES.get(name, name): value for name, value in options.items() if value is not None}
     given |= read_overrides(settings)
     if out:
         check_output(out)
+    csv = CsvOptions(raw=raw_csv, bom=csv_bom)
     if resume and run_dir and resume != run_dir:
         raise BadInput("--resume and --run-dir name different folders: --resume alone is enough")
     request = _request(question, resume, columns, key, config, given)
     result = _run(request, resume or run_dir or _new_run_dir(request.question), quiet=quiet or as_json)
-    _print(result, as_json=as_json, quiet=quiet)
-    if out:
-        print(f"written: {', '.join(map(str, write_result(result, out)))}", file=sys.stderr)
+    written = ""
+    try:
+        written = _write(result, out, csv) if out else ""  # before the screen: its reader may have gone
+    finally:
+        _print(result, as_json=as_json, quiet=quiet)
+    if written:
+        print(written, file=sys.stderr)
     return EXIT_CODES[result.status]
+
+
+def _write(result: Result, out: Path, csv: CsvOptions) -> str:
+    """Write the result where it is worth a file that may hold a better one; returns the line that says so."""
+    from wideseek.export import why_not_written, write_result
+
+    if reason := why_not_written(result):
+        return f"not written: {out}: {reason}"
+    files = write_result(result, out, csv)
+    foreign = out.suffix.lower() == ".csv" and not (csv.bom or out.read_text(encoding="utf-8").isascii())
+    hint = " (in Excel its letters show right with --csv-bom)" if foreign else ""
+    return f"written: {', '.join(map(str, files))}{hint}"
 
 
 def _request(
@@ -163,7 +187,18 @@ def _print(result: Result, *, as_json: bool, quiet: bool) -> None:
 
     from wideseek.terminal import show_result
 
-    show_result(result, Console())
+    try:
+        show_result(result, Console())
+    except BrokenPipeError:
+        raise
+    except (OSError, UnicodeError) as error:
+        print(f"wideseek: the output cannot be written ({error}); the run is in {result.run_dir}", file=sys.stderr)
+        raise click.exceptions.Exit(FAILED) from None
+    if not shows_all(result.question + str(result.table.columns) + str(result.table.rows)):
+        print(
+            f"characters that this terminal does not know were replaced by ?; the run is in {result.run_dir}",
+            file=sys.stderr,
+        )
     if quiet:
         return
     if result.replayed:
@@ -172,9 +207,11 @@ def _print(result: Result, *, as_json: bool, quiet: bool) -> None:
 
 
 def _next_step(result: Result) -> str:
-    if result.status == "partial":
+    from wideseek.outcome import unfinished
+
+    if result.rollout.partial and result.status == "partial":
         return f"go on with a larger budget: wideseek ask --resume {result.run_dir}"
-    if result.status == "interrupted" or result.rollout.error:
+    if result.status == "interrupted" or result.rollout.stop == "error" or unfinished(result.rollout):
         return f"go on with: wideseek ask --resume {result.run_dir}"
     return f"every agent's turns: wideseek show {result.run_dir}"
 
@@ -183,7 +220,6 @@ def _new_run_dir(question: str) -> Path:
     """A folder that nobody has, in the user's own data: the start's time and the question's first words."""
     import re
     import time
-    from contextlib import suppress
     from itertools import count
 
     from platformdirs import user_state_path
@@ -192,9 +228,13 @@ def _new_run_dir(question: str) -> Path:
     folder = user_state_path("wideseek") / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{words}"
     for number in count(1):
         claimed = folder.with_name(f"{folder.name}-{number}" if number > 1 else folder.name)
-        with suppress(FileExistsError):
+        try:
             claimed.mkdir(parents=True)
-            return claimed
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RunDirError(f"{claimed}: cannot be made ({error.strerror}): choose a --run-dir") from error
+        return claimed
     raise AssertionError("unreachable: the numbers do not end")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,21 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True)
+
+
+def replace_unknown_characters() -> None:
+    """Characters that standard output's encoding lacks become `?`: a table with some is better than none."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not shows_all("\u00e9\u4e2d"):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def shows_all(text: str) -> bool:
+    """Whether standard output's encoding has every character of `text` (halves of surrogate pairs aside)."""
+    try:
+        text.encode("utf-8", "ignore").decode().encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def print_json(record: Any) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from wideseek import files
 from wideseek.errors import RunDirError
 from wideseek.evals.records import FORMAT, Attempt, Setup, Summary, tasks_digest
 from wideseek.journal import Journal, locked
@@ -263,10 +264,8 @@ def _journal_usage(folder: Path) -> Usage:
 
 def write_whole(path: Path, record: Any) -> None:
     """Write a record whole or not at all, indented for readers. Raises `RunDirError`."""
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_bytes(msgspec.json.format(_encoder.encode(record), indent=1) + b"\n")
-        part.replace(path)
+        files.write_whole({path: msgspec.json.format(_encoder.encode(record), indent=1) + b"\n"})
     except OSError as error:
         raise _unwritable(path, error) from error
 

@@ -23,7 +23,7 @@ from wideseek.answer import boxed, final_table
 from wideseek.errors import ToolError
 from wideseek.evals.records import Attempt, Costs, Metric, Scores, Setup, Status, Summary, Work
 from wideseek.evals.stats import Floats, bootstrap_interval, wilson_interval
-from wideseek.evidence import supported_share, trace
+from wideseek.evidence import Levels, key_columns, trace
 from wideseek.records import Kind, Message, Rollout, Task, Trajectory, Usage
 from wideseek.roles import Profile, Role
 from wideseek.table import Table, norm_column
@@ -47,7 +47,8 @@ BY_MODE = ("item_f1", "row_f1", "success")  # the others are the same in every m
 def measure(attempt: Attempt, rollout: Rollout, profile: Profile, roles: Mapping[str, Role], *, timed: bool) -> Attempt:
     """Fill in what the rollout's agents did and cost. `timed`: no call was taken from a journal."""
     calls = tool_calls(rollout, profile, roles)
-    attempt.stop, attempt.supported = rollout.stop, supported(rollout)
+    attempt.stop, attempt.levels = rollout.stop, levels_of(rollout)
+    attempt.supported = attempt.levels.share if attempt.levels else None
     attempt.searches, attempt.reads = calls["search"], calls["access"]
     attempt.subagents = len(rollout.trajectories) - 1
     attempt.turns = sum(len(run.turns) for run in rollout.trajectories)
@@ -61,8 +62,8 @@ def measure(attempt: Attempt, rollout: Rollout, profile: Profile, roles: Mapping
     return attempt
 
 
-def supported(rollout: Rollout) -> float | None:
-    """The share of the answer's cells that stand on a page read, `None` where there is no table or box."""
+def levels_of(rollout: Rollout) -> Levels | None:
+    """How many of the answer's cells stand on which level of evidence, `None` where there is no table or box."""
     table = final_table(rollout.answer)
     if table is None:
         short = boxed(rollout.answer)
@@ -70,8 +71,15 @@ def supported(rollout: Rollout) -> float | None:
             return None
         table = Table(["answer"], [[short]])
     wanted = {norm_column(name) for name in rollout.task.unique_columns}
-    key = [name for name in dict.fromkeys(table.columns) if norm_column(name) in wanted] or table.columns[:1]
-    return supported_share(trace(table, key, rollout))
+    key = [name for name in dict.fromkeys(table.columns) if norm_column(name) in wanted] or key_columns(table)
+    return Levels.of(trace(table, key, rollout))
+
+
+def added(levels: Iterable[Levels | None]) -> Levels | None:
+    """The cells of several tables by their levels, `None` where none was counted."""
+    known = [one for one in levels if one is not None]
+    names = ("supported", "mentioned", "unsupported", "empty")
+    return Levels(**{name: sum(getattr(one, name) for one in known) for name in names}) if known else None
 
 
 def tool_calls(rollout: Rollout, profile: Profile, roles: Mapping[str, Role]) -> Counter[str]:
@@ -184,6 +192,7 @@ def summarise(
             for language in languages
         },
         supported=_mean(row.supported for row in attempts if row.ended),
+        levels=added(row.levels for row in attempts if row.ended),
         work=_work([row for row in attempts if row.ended]),
         costs=_costs(attempts, spent),
         notes=setup.notes,

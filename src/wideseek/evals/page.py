@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from wideseek.errors import RunDirError
+from wideseek.files import write_whole
 
 _TEMPLATES = files("wideseek.evals") / "templates"
 
@@ -59,10 +60,8 @@ def packed(record: Any) -> str:
 
 def write(path: Path, content: str) -> Path:
     """Write a page whole or not at all. Raises `RunDirError`."""
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_text(content, encoding="utf-8", errors="replace")
-        part.replace(path)
+        write_whole({path: content.encode(errors="replace")})
     except OSError as error:
         raise RunDirError(f"{path}: cannot be written ({error.strerror}): make room there") from error
     return path

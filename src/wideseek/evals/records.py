@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from wideseek.evidence import Levels
 from wideseek.records import Kind, Language, Stop, Task, Usage
 
 FORMAT = 1
@@ -59,7 +60,8 @@ class Attempt(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One attempt at one task.
 
     `scores` maps a mode to the parts of its score; a mode whose judge failed is not in it. `problem` says why there is
-    no score. `supported` is the share of cells with evidence, `None` without a table. `usage` is what the rollout
+    no score. `levels` counts the answer's cells by their level of evidence, `supported` is the share of supported ones
+    among all of them; both are `None` without a table. `usage` is what the rollout
     holds, by role in `usage_by_role`; `spent` what was paid, replies that no longer fit after a resume included.
 
     `seconds` and `critical_seconds` are `None` for an attempt that was partly taken from a journal: its model calls
@@ -76,6 +78,7 @@ class Attempt(msgspec.Struct, omit_defaults=True, kw_only=True):
     scores: dict[str, Parts] = {}
     stop: Stop | None = None
     supported: float | None = None
+    levels: Levels | None = None
     searches: int = 0
     reads: int = 0
     subagents: int = 0
@@ -162,7 +165,8 @@ class Summary(Scores, kw_only=True):
 
     `unscored` counts attempts without a score by reason (`policy`, `budget`, `judge`, `missing`: not made yet).
     `status` is `complete` when every planned attempt has a score. `problems` are the commonest reasons for a missing
-    score, `notes` what else a reader has to know: a mode that was left out, why the run ended early.
+    score, `notes` what else a reader has to know: a mode that was left out, why the run ended early. `supported` is the
+    mean over attempts of the share of supported cells, `levels` counts the cells of all attempts by their level.
     """
 
     bench: str
@@ -180,6 +184,7 @@ class Summary(Scores, kw_only=True):
     official: Scores | None = None
     by_language: dict[str, Scores] = {}
     supported: float | None = None
+    levels: Levels | None = None
     work: Work = msgspec.field(default_factory=Work)
     costs: Costs = msgspec.field(default_factory=Costs)
     notes: list[str] = []

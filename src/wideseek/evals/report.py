@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from wideseek.errors import RunDirError
@@ -28,6 +29,7 @@ from wideseek.evals.metrics import BY_MODE, METRICS, score_matrix
 from wideseek.evals.plots import SHARE, Axis, Chart, Point, Series, to_svg
 from wideseek.evals.records import Attempt, Metric, Scores, Summary
 from wideseek.evals.report_data import agents_of, cells_of, current_summary, row_counts, text_cut
+from wideseek.evidence import Levels
 from wideseek.records import Kind, Rollout, Task
 
 REPORT = "report.html"
@@ -119,6 +121,7 @@ def _index_row(run: EvalRun, attempt: Attempt, task: int) -> dict[str, Any]:
         "success": parts.get(METRICS["success"][attempt.kind]),
         "official": attempt.scores.get("official", {}).get(main),
         "supported": attempt.supported,
+        "levels": msgspec.to_builtins(attempt.levels),
         "subagents": attempt.subagents,
         "turns": attempt.turns,
         "tokens": attempt.usage.tokens,
@@ -189,9 +192,16 @@ def _tiles(summary: Summary) -> Iterator[str]:
             continue
         yield _tile(f"{metric.avg:.3f}", NAMES[name], _ci(metric) and f"95 %: {_ci(metric)}")
     if summary.supported is not None:
-        yield _tile(f"{summary.supported:.0%}", "cells supported", "by a page that was read")
+        below = _shares(summary.levels) if summary.levels else "by a page that was read"
+        yield _tile(f"{summary.supported:.0%}", "cells supported", below)
     usage = summary.costs.total
     yield _tile(f"{summary.work.tokens:,.0f}", "tokens per attempt", f"{usage.tokens:,} in all, ${usage.usd:,.2f}")
+
+
+def _shares(levels: Levels) -> str:
+    """The other levels of all cells: `4% mentioned, 2% unsupported, 10% empty`."""
+    names = ("mentioned", "unsupported", "empty")
+    return ", ".join(f"{getattr(levels, name) / max(1, levels.cells):.0%} {name}" for name in names)
 
 
 def _tile(figure: str, name: str, below: str) -> str:

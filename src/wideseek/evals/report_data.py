@@ -22,7 +22,7 @@ from wideseek.errors import BadInput
 from wideseek.evals.folder import EvalRun
 from wideseek.evals.metrics import summarise
 from wideseek.evals.records import Summary
-from wideseek.evidence import Evidence, trace
+from wideseek.evidence import Evidence, key_columns, trace
 from wideseek.records import Message, Rollout, RowScore, Score, Task, Trajectory, Turn
 from wideseek.scoring.cells import preparation
 from wideseek.scoring.spec import Spec, gold_table
@@ -177,7 +177,7 @@ class _Comparison:
         if rollout is None or not self._said.rows:
             return []
         at = [self._said_at[i] for i in self.key_columns]
-        key = [self._said.columns[i] for i in at if i is not None] or self._said.columns[:1]
+        key = [self._said.columns[i] for i in at if i is not None] or key_columns(self._said)
         return trace(self._said, key, rollout)
 
     def _said_cells(self, number: int) -> list[str]:
@@ -206,7 +206,8 @@ class _Comparison:
 
 
 def _evidence(cell: Evidence) -> dict[str, str]:
-    found = {"is": cell.status, "url": cell.url, "quote": cell.quote, "agent": cell.agent}
+    found = {"is": cell.status, "url": cell.url, "quote": cell.quote, "agent": cell.agent, "tie": cell.tie}
+    found |= {"verdict": cell.verdict}
     return {name: value for name, value in found.items() if value}
 
 

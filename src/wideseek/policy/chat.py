@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 
 from wideseek.policy.base import Prices, Sampling, ToolSchema
 from wideseek.policy.failures import ContextFull
-from wideseek.policy.server import Server
+from wideseek.policy.server import MAX_BODY_MB, Server
 from wideseek.policy.wire import (
+    Choice,
     Counted,
     Reply,
+    breaks_off,
     encode,
     native_messages,
     native_tools,
@@ -28,13 +30,14 @@ from wideseek.policy.wire import (
     read_said,
     text_messages,
 )
-from wideseek.records import Completion, Message, Trajectory, Usage
+from wideseek.records import Completion, Message, ToolCall, Trajectory, Usage
 
 MIN_ROOM = 256  # tokens; with less left in the context no useful turn fits
 AMPLE_ROOM = 4_096  # tokens; with less left in the context an ordinary turn could overrun it
 MESSAGE_TOKENS = 4  # what a chat template adds to a message
 
 Limit = Literal["turn_cap", "context"]
+Truncated = Literal["turn_cap", "context", "cut"]
 
 
 class ChatPolicy:
@@ -42,7 +45,8 @@ class ChatPolicy:
 
     * `model` is the server's name for it; `None` takes the only one that the server lists, asked at first use.
       `name` is how users write it (`model` where not given). `base_url` is what stands before `/chat/completions`.
-    * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency` and `backoff_s` say how the server is reached (`Server`).
+    * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency`, `backoff_s` and `max_body_mb` say how the server is
+      reached (`Server`).
     * `tool_calls="text"` writes the tools into the system message and reads calls from text only, for servers without
       native tool calls. In either mode calls written as text are read, if tools were offered.
     * `extra` is merged into the request's body last; a `None` in it removes a field (servers refuse unknown ones).
@@ -72,6 +76,7 @@ class ChatPolicy:
         prices: Prices | None = None,
         extra: dict[str, Any] | None = None,
         backoff_s: float = 0.5,
+        max_body_mb: float = MAX_BODY_MB,
     ) -> None:
         self.sampling = sampling or Sampling()
         self._server = Server(
@@ -82,12 +87,14 @@ class ChatPolicy:
             attempts=attempts,
             concurrency=concurrency,
             backoff_s=backoff_s,
+            max_body_mb=max_body_mb,
         )
         self.name = name or model or self._server.base_url
         self._model = model
         self._in_text = tool_calls == "text"
         self._prices = prices or Prices()
         self._extra = extra or {}
+        self._says_endings = False  # whether the server has ever said why an answer ended
         self._cap_field = "max_completion_tokens" if _is_openai(base_url) else "max_tokens"
 
     async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
@@ -152,17 +159,31 @@ class ChatPolicy:
         choice = reply.choices[0]
         reasoning, text, calls = read_said(choice.message, len(trajectory.turns), written=offered)
         usage = self._usage(reply, length)
-        truncated: Limit | None = None
-        if choice.finish_reason == "length":
-            truncated = "context" if usage.tokens >= trajectory.context_tokens else limit
+        full = usage.tokens >= trajectory.context_tokens
+        truncated = self._truncated(choice, text, calls, "context" if full else limit)
         return Completion(
             text=text,
             reasoning=reasoning,
             tool_calls=calls,
             truncated=truncated,
+            ending=f"finish_reason: {choice.word or 'none'}" if truncated == "cut" else "",
             usage=usage,
             model=reply.model or self.name,
         )
+
+    def _truncated(self, choice: Choice, text: str, calls: list[ToolCall], limit: Limit) -> Truncated | None:
+        """What cut the turn off, if anything did.
+
+        An answer that says nothing of its end is cut where its text breaks off, and where this server has said it of
+        others: gateways leave it out when a stream ends early. Some servers never say it.
+        """
+        if choice.ending == "unsaid":
+            broken = not calls and (self._says_endings or breaks_off(text))
+            return "cut" if broken else None
+        self._says_endings = True
+        if choice.ending == "length":
+            return limit
+        return choice.ending if choice.ending in ("context", "cut") else None
 
     def _usage(self, reply: Reply, length: int) -> Usage:
         """The tokens that the server counted, estimated where it does not say; `length` is the prompt's estimate."""

@@ -1,6 +1,8 @@
 """What the failures of a model server mean: an exception for each thing that can be done about them.
 
     no connection, a broken one, no answer in time, an answer that cannot be read    `FailedTry`
+    an answer that is larger than the limit, that holds an error, or that the server
+    says it gave up (`wire.read_reply`)                                              `FailedTry`
     status 408, 409, 425, 429 or 5xx                                                 `FailedTry`, with its `Retry-After`
     status 400, 413, 422 or 500, with a text that says "too long" in any server's words    `ContextFull`
     status 429 because the account is empty; every other error status                `Refused`
@@ -14,6 +16,7 @@ import re
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import msgspec
 
@@ -65,13 +68,28 @@ def server_message(payload: bytes) -> tuple[str, str]:
     """The error text, on one line, and its codes, in any of the forms that servers give them."""
     try:
         body = msgspec.json.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _excerpt(payload), ""
-    error = body.get("error", body) if isinstance(body, dict) else body
+    return error_message(body.get("error", body) if isinstance(body, dict) else body)
+
+
+def error_message(error: Any) -> tuple[str, str]:
+    """The text of an error's JSON value, on one line, and its codes."""
     if not isinstance(error, dict):
         return one_line(str(error)), ""
     message = error.get("message") or error.get("detail") or error.get("error")
     return one_line(str(message or error)), f"{error.get('code')} {error.get('type')}"
+
+
+def upstream_failure(error: Any) -> FailedTry | ContextFull:
+    """What an error means that stands inside an answer of status 200: a gateway passes on what failed behind it.
+
+    It is never the model's own doing, and another try may be routed elsewhere.
+    """
+    message, codes = error_message(error)
+    if _TOO_LONG.search(f"{codes} {message}"):
+        return ContextFull()
+    return FailedTry(f"an answer of status 200 that holds an error: {message}")
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -83,7 +101,7 @@ def _seconds(retry_after: str | None) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(retry_after)
-        except ValueError:
+        except (ValueError, OverflowError):  # a year of twenty digits
             return None
         seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()
     return max(0.0, seconds) if seconds < float("inf") else None

@@ -19,8 +19,9 @@ import msgspec
 
 from wideseek.errors import PolicyRejected
 from wideseek.policy.failures import ContextFull, FailedTry
-from wideseek.policy.server import Served, Server
+from wideseek.policy.server import MAX_BODY_MB, Served, Server
 from wideseek.policy.token import Request, Sampled
+from wideseek.policy.wire import ending_of
 
 Kind = Literal["auto", "vllm", "sglang"]
 
@@ -35,7 +36,8 @@ class RemoteSampler:
     * `version` counts weight updates: set it once the new weights have been pushed. Tokens carry the version at the
       time of asking, so wait for what is in flight before a push, or count its tokens as the older version's.
     * `context_tokens` is unlimited until the server has been asked.
-    * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency` and `backoff_s` say how the server is reached (`Server`).
+    * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency`, `backoff_s` and `max_body_mb` say how the server is
+      reached (`Server`).
     """
 
     more_context = "serve more context"
@@ -54,6 +56,7 @@ class RemoteSampler:
         attempts: int = 10,
         concurrency: int = 64,
         backoff_s: float = 0.5,
+        max_body_mb: float = MAX_BODY_MB,
     ) -> None:
         server = functools.partial(
             Server,
@@ -63,6 +66,7 @@ class RemoteSampler:
             attempts=attempts,
             concurrency=concurrency,
             backoff_s=backoff_s,
+            max_body_mb=max_body_mb,
         )
         self._server = server(base_url)
         self._native = server(self._server.base_url.removesuffix("/v1"))  # SGLang's `/generate` stands beside `/v1`
@@ -100,8 +104,8 @@ class RemoteSampler:
 
     def _read_vllm(self, payload: bytes) -> _Continuation:
         choice = _decode_vllm(payload).choices[0]
-        if choice.finish_reason == "abort":
-            raise FailedTry("the server gave the request up")
+        if ending_of(choice.finish_reason) == "failed":
+            raise FailedTry(f"the server gave the request up (finish_reason: {choice.finish_reason})")
         given = choice.logprobs or _LogProbs()
         ids = choice.token_ids if choice.token_ids is not None else _named_ids(given.tokens)
         if ids is None:
@@ -224,7 +228,7 @@ _decode_sglang = msgspec.json.Decoder(_Generated).decode
 
 def _read_sglang(payload: bytes) -> _Continuation:
     meta = _decode_sglang(payload).meta_info
-    if meta.finish_reason.type == "abort":
+    if ending_of(meta.finish_reason.type) == "failed":
         raise FailedTry(f"the server gave the request up: {meta.finish_reason.message or 'it does not say why'}")
     logprobs = [logprob for logprob, _, _ in meta.output_token_logprobs]
     ids = [id for _, id, _ in meta.output_token_logprobs]

@@ -30,6 +30,7 @@ CONNECT_S = 30.0
 LONGEST_BACKOFF_S = 30.0
 LONGEST_RETRY_AFTER_S = 120.0
 TRIES_UNANSWERED = 3  # where nothing has ever answered at that address: most likely it is wrong
+MAX_BODY_MB = 64.0  # the largest answer that is read
 LISTED = 8  # names of models shown in an error
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Server:
       it came from, for the error text.
     * `timeout_s` bounds one try from connecting to the last byte, `attempts` counts tries, `backoff_s` is the first
       wait between two (it doubles, up to 30 s). `concurrency` is the most tries that run at once.
+    * `max_body_mb` bounds an answer's body in megabytes (10^6 bytes) as it is once unpacked.
     """
 
     def __init__(
@@ -54,11 +56,12 @@ class Server:
         attempts: int,
         concurrency: int,
         backoff_s: float,
+        max_body_mb: float = MAX_BODY_MB,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._key, self._key_env = key, key_env
         self._timeout_s, self._attempts, self._backoff_s = timeout_s, attempts, backoff_s
-        self._concurrency = concurrency
+        self._concurrency, self._max_body_mb = concurrency, max_body_mb
         self._answered = False
         self._listed: list[Served] | None = None
         self._connection: _Connection | None = None
@@ -109,7 +112,7 @@ class Server:
                 connection.session.request(method, self.base_url + path, data=body, proxy=connection.proxy) as response,
             ):
                 self._answered = True
-                status, headers, payload = response.status, response.headers, await response.read()
+                status, headers, payload = response.status, response.headers, await self._body(response)
         except aiohttp.InvalidURL as error:
             raise PolicyRejected(f"{self.base_url}: is not an address: write http://HOST:PORT/v1") from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -122,8 +125,20 @@ class Server:
             raise failure_of(status, headers.get("Retry-After"), payload)
         try:
             return read(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise FailedTry(f"an answer that cannot be read: {error}: {server_message(payload)[0]}") from error
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        """The whole body, counted while it is unpacked: a small one may unpack to gigabytes, or never end."""
+        most, body = int(self._max_body_mb * 1_000_000), bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > most:
+                raise FailedTry(
+                    f"an answer of more than {self._max_body_mb:g} MB was not read to its end: if the server does "
+                    "answer at such length, raise chat.max_body_mb"
+                )
+        return bytes(body)
 
     async def _ask_again(self, failed: FailedTry, path: str, body: bytes | None, read: Callable[[bytes], T]) -> T:
         """The tries after the first, which `failed`: most calls need none, and do without the cost of retrying."""

@@ -2,7 +2,9 @@
 
 native_messages, native_tools   calls and their replies in OpenAI's form
 text_messages                   without it: tools in the system's message, replies in the user's, calls in the text
-read_reply                      an answer, as leniently as servers differ
+read_reply                      an answer, as leniently as servers differ; what is none raises
+ending_of                       why an answer ended, in whatever words the server has for it
+breaks_off                      whether a text stops in the middle, where the server does not say why it ended
 read_said                       what the model said in it: reasoning, text, calls (native, and written as text)
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -24,6 +26,7 @@ from wideseek.policy.calls import (
     render_tools,
     split_reasoning,
 )
+from wideseek.policy.failures import FailedTry, one_line, upstream_failure
 from wideseek.records import Completion, Message, ToolCall, Trajectory
 
 encode = msgspec.json.Encoder().encode
@@ -133,9 +136,49 @@ class Said(msgspec.Struct):
         return self.reasoning_content or self.reasoning or ""
 
 
-class _Choice(msgspec.Struct):
+Ending = Literal["end", "length", "context", "failed", "cut", "unsaid"]
+
+_ENDINGS: dict[str, Ending] = {
+    **dict.fromkeys(("stop", "stop_sequence", "end_turn", "eos", "eos_token", "end", "complete", "completed"), "end"),
+    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call", "function_calls"), "end"),
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "max_completion_tokens", "incomplete"), "length"),
+    **dict.fromkeys(("model_length", "context_length", "context_length_exceeded"), "context"),
+    **dict.fromkeys(("context_window_exceeded", "model_context_window_exceeded"), "context"),
+    **dict.fromkeys(("error", "server_error", "internal_error", "engine_error", "network_error"), "failed"),
+    **dict.fromkeys(("abort", "aborted", "cancel", "cancelled", "canceled", "timeout", "unavailable"), "failed"),
+    **dict.fromkeys(("insufficient_system_resource", "insufficient_system_resources", "overloaded"), "failed"),
+    **dict.fromkeys(("", "null", "none", "unspecified"), "unsaid"),
+}
+"""What the words of servers mean: OpenAI, Anthropic, Gemini, Mistral, DeepSeek, Cohere, Zhipu, TGI, vLLM, SGLang.
+
+    length   the turn had all the tokens that it was given        failed   the server gave it up: another try may do
+    context  the model's context is full                           cut      any other word: a filter, a refusal, a pause
+"""
+
+
+class Choice(msgspec.Struct):
     message: Said
-    finish_reason: str | None = None
+    finish_reason: Any = None
+    error: Any = None
+
+    @property
+    def word(self) -> str:
+        """The server's word for why it ended: a text, the `type` of an object, or empty."""
+        reason = self.finish_reason
+        if isinstance(reason, dict):
+            reason = reason.get("type") or reason.get("reason")
+        return "" if reason is None else one_line(str(reason), 60)
+
+    @property
+    def ending(self) -> Ending:
+        """Why the answer ended. `unsaid`: the server does not say; `cut`: by what is no proper end."""
+        return ending_of(self.word)
+
+
+def ending_of(word: str | None) -> Ending:
+    """What a server's word for the end of an answer means, `FinishReason.MAX_TOKENS` as well as `max-tokens`."""
+    plain = re.sub(r"[\s-]+", "_", (word or "").rpartition(".")[2].strip().lower())
+    return _ENDINGS.get(plain.removeprefix("finish_reason_"), "cut")
 
 
 class Counted(msgspec.Struct):
@@ -146,12 +189,32 @@ class Counted(msgspec.Struct):
 class Reply(msgspec.Struct):
     """An answer of the server. One without choices is none: it cannot be read."""
 
-    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)]
+    choices: Annotated[list[Choice], msgspec.Meta(min_length=1)]
     usage: Counted | None = None
     model: str | None = None
+    error: Any = None
 
 
-read_reply = msgspec.json.Decoder(Reply, strict=False).decode
+_decode_reply = msgspec.json.Decoder(Reply, strict=False).decode
+
+
+def read_reply(payload: bytes) -> Reply:
+    """The answer in `payload`. Raises what msgspec raises, and `FailedTry` or `ContextFull` for one that failed."""
+    reply = _decode_reply(payload)
+    choice = reply.choices[0]
+    if error := choice.error or reply.error:
+        raise upstream_failure(error)
+    if choice.ending == "failed":
+        raise FailedTry(f"the server gave the answer up (finish_reason: {choice.word})")
+    return reply
+
+
+def breaks_off(text: str) -> bool:
+    """Whether a text stops in the middle: a fence that is not closed, or a table's row without its last bar."""
+    lines = text.rstrip().split("\n")
+    fences = sum(line.lstrip().startswith("```") for line in lines)
+    last = lines[-1].strip()
+    return fences % 2 == 1 or (last.startswith("|") and not last.endswith("|"))
 
 
 def read_said(said: Said, turn: int, *, written: bool) -> tuple[str, str, list[ToolCall]]:

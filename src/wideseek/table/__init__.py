@@ -2,7 +2,7 @@
 
     Table           columns and rows; `from_*` readers, `to_*` writers, `rename`, `select`, `dedupe`, `merge`
     find_tables     every pipe table in a model's answer, in order of appearance
-    write_xlsx      several named sheets in one workbook
+    write_xlsx      several named sheets in one workbook; `xlsx_bytes` gives it without writing it
     merge_tables    partial tables put together by key, with notes on what was left out
 
     markdown.py     pipe tables: how they are found, and what is escaped
@@ -26,7 +26,7 @@ from wideseek.errors import BadInput
 from wideseek.table.exchange import grid_csv, grid_html, grid_json, read_csv, read_json
 from wideseek.table.markdown import find_grids, grid_markdown
 from wideseek.table.rows import Grid, Row, first_filled, fold, norm_column, norm_key, rows_by_key
-from wideseek.table.workbook import read_workbook, write_workbook
+from wideseek.table.workbook import read_workbook, workbook_bytes, write_workbook
 
 if TYPE_CHECKING:
     import pandas
@@ -42,6 +42,7 @@ __all__ = [
     "norm_key",
     "rows_by_key",
     "write_xlsx",
+    "xlsx_bytes",
 ]
 
 
@@ -111,13 +112,13 @@ class Table(msgspec.Struct, frozen=True):
         """
         return grid_markdown(self._grid)
 
-    def to_csv(self) -> str:
+    def to_csv(self, *, formulas_as_text: bool = False) -> str:
         """CSV as in RFC 4180: comma, double quotes where needed, CRLF line ends. Write it with `newline=""`.
 
-        Cells are kept as they are. A spreadsheet that opens CSV may take a cell such as `=1+1` for a formula: give
-        people who open untrusted answers in one the XLSX, where text stays text.
+        Cells are kept as they are. A spreadsheet that opens CSV takes a cell such as `=1+1` for a formula:
+        `formulas_as_text` puts an apostrophe before it (`exchange.formula_as_text` has the rule).
         """
-        return grid_csv(self._grid)
+        return grid_csv(self._grid, formulas_as_text=formulas_as_text)
 
     def to_json(self) -> str:
         """`{"columns": [...], "rows": [[...], ...]}` on one line."""
@@ -200,6 +201,11 @@ def write_xlsx(path: str | Path, sheets: Mapping[str, Table]) -> None:
     cannot be written; an existing file is replaced only once the whole workbook is there.
     """
     write_workbook(path, {name: table._grid for name, table in sheets.items()})
+
+
+def xlsx_bytes(sheets: Mapping[str, Table], links: Mapping[str, str] | None = None) -> bytes:
+    """What `write_xlsx` writes. `links` maps a sheet to a column of web addresses whose cells are links as well."""
+    return workbook_bytes({name: table._grid for name, table in sheets.items()}, links)
 
 
 def merge_tables(tables: Sequence[Table], key: Sequence[str]) -> tuple[Table, list[str]]:

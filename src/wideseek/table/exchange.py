@@ -1,6 +1,7 @@
 """CSV, JSON and HTML: grids in the text that other programs exchange.
 
     read_csv, grid_csv      RFC 4180; the first line names the columns
+    formula_as_text         a cell that a spreadsheet does not take for a formula
     read_json, grid_json    {"columns": [...], "rows": [[...], ...]}; read also from a list of objects
     grid_html               a bare <table>, written only
 
@@ -13,6 +14,8 @@ import csv
 import html
 import io
 import json
+import re
+import unicodedata
 
 from wideseek.errors import BadInput
 from wideseek.table.rows import Grid, Row, padded
@@ -36,12 +39,36 @@ def read_csv(text: str) -> Grid:
     return [columns or [], *rows]
 
 
-def grid_csv(grid: Grid) -> str:
-    """CSV as in RFC 4180. No columns give the empty string."""
+def grid_csv(grid: Grid, *, formulas_as_text: bool = False) -> str:
+    """CSV as in RFC 4180, cells as they are or each through `formula_as_text`. No columns give the empty string."""
     out = io.StringIO(newline="")
     if grid[0]:
-        csv.writer(out).writerows(grid)
+        csv.writer(out).writerows([map(formula_as_text, row) for row in grid] if formulas_as_text else grid)
     return out.getvalue()
+
+
+_FORMULA = re.compile(r"[=+\-@＝＋－＠﹢﹣﹦﹫]")
+_NO_FORMULA = re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)?(\.\d*)?(?<=[\d.])(e[+-]?\d+)?%?|-+", re.IGNORECASE)
+
+
+def formula_as_text(cell: str) -> str:
+    """The cell with an apostrophe before it where a spreadsheet would take it for a formula.
+
+    A formula begins with `=`, `+`, `-` or `@`, also in their wide forms and after what cannot be seen; a tab or a line
+    break at the start can hide one (OWASP, "CSV injection"). Numbers (`-84`, `+1,234.5`, `-2e-3`, `-5%`) and dashes
+    alone stay as they are.
+    """
+    if cell[:1] in ("\t", "\r", "\n"):
+        return f"'{cell}"
+    start = next((index for index, char in enumerate(cell) if not _is_unseen(char)), len(cell))
+    if not _FORMULA.match(cell, start) or _NO_FORMULA.fullmatch(cell.strip()):
+        return cell
+    return f"'{cell}"
+
+
+def _is_unseen(char: str) -> bool:
+    """Spaces of every kind, control characters, and marks that take no room."""
+    return char.isspace() or unicodedata.category(char) in ("Cc", "Cf", "Zs", "Zl", "Zp")
 
 
 def read_json(text: str) -> Grid:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wideseek.errors import BadInput
+from wideseek.files import write_whole
+from wideseek.table.exchange import formula_as_text
 from wideseek.table.rows import Grid, padded
 
 if TYPE_CHECKING:
@@ -28,23 +30,36 @@ _FORBIDDEN = r"[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]"
 _XLSX_ENCODED = re.compile(rf"_(?=x[0-9a-fA-F]{{4}}(?:_|{_FORBIDDEN}))|{_FORBIDDEN}")
 _XLSX_DECODED = re.compile(r"_x([0-9a-fA-F]{4})_")
 _XLSX_CELL_LIMIT = 32_767
+_XLSX_LINK_LIMIT, _XLSX_MOST_LINKS = 2_079, 65_530  # characters of a link, links on a sheet
+_WEB_ADDRESS = re.compile(r"https?://[^\s\x00-\x1f\ud800-\udfff]+", re.IGNORECASE)
 _WIDEST = 60
 
 
 def write_workbook(path: str | Path, sheets: Mapping[str, Grid]) -> None:
     """The workbook at `path`, one sheet a grid; an existing file is replaced once the whole is there."""
+    try:
+        write_whole({Path(path): workbook_bytes(sheets)})
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def workbook_bytes(sheets: Mapping[str, Grid], links: Mapping[str, str] | None = None) -> bytes:
+    """The workbook with one sheet a grid.
+
+    `links` maps a sheet to its column of web addresses: those cells can be followed, and stay text.
+    """
     from openpyxl import Workbook
 
     book = Workbook()
     book.remove(book.worksheets[0])
     for name, grid in sheets.items():
-        _fill_sheet(book.create_sheet(name), grid)
+        sheet = book.create_sheet(name)
+        _fill_sheet(sheet, grid)
+        if links and name in links:
+            _link_column(sheet, grid[0].index(links[name]) + 1)
     out = io.BytesIO()
     book.save(out)
-    try:
-        Path(path).write_bytes(out.getvalue())
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written: {error.strerror or error}") from error
+    return out.getvalue()
 
 
 def _fill_sheet(sheet: Worksheet, grid: Grid) -> None:
@@ -57,7 +72,7 @@ def _fill_sheet(sheet: Worksheet, grid: Grid) -> None:
             cell = sheet.cell(y, x, _xlsx_text(text))
             cell.data_type = "s"  # or "=1+1" would be a formula and "#N/A" an error
             cell.alignment = wrapped
-            if text.startswith("="):
+            if formula_as_text(text) != text:
                 cell.quotePrefix = True  # text even after someone edits the cell
             if y == 1:
                 cell.font = Font(bold=True)
@@ -67,6 +82,16 @@ def _fill_sheet(sheet: Worksheet, grid: Grid) -> None:
     if grid[0]:
         sheet.freeze_panes = "A2"
         sheet.auto_filter.ref = f"A1:{get_column_letter(len(grid[0]))}{len(grid)}"
+
+
+def _link_column(sheet: Worksheet, column: int) -> None:
+    """Make the web addresses below the header links, as far as Excel takes them."""
+    linked = 0
+    for (cell,) in sheet.iter_rows(min_row=2, min_col=column, max_col=column):
+        address = str(cell.value or "")
+        if _WEB_ADDRESS.fullmatch(address) and len(address) <= _XLSX_LINK_LIMIT and linked < _XLSX_MOST_LINKS:
+            cell.hyperlink = address
+            linked += 1
 
 
 def _xlsx_text(text: str) -> str:

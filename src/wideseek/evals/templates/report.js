@@ -11,7 +11,7 @@ const state = { sort: "task", down: false, shown: PER_PAGE, scroll: 0, rows: [] 
 
 const COLUMNS = [
   ["task", "task"], ["score", "score"], ["success", "success"], ["official", "official"], ["rows", "rows"],
-  ["supported", "supported"], ["subagents", "subagents"], ["turns", "turns"], ["tokens", "tokens"],
+  ["supported", "supported"], ["levels", "other cells"], ["subagents", "subagents"], ["turns", "turns"], ["tokens", "tokens"],
   ["seconds", "seconds"], ["status", "status"],
 ].filter(([name]) => name !== "official" || index.attempts.some((row) => row.official !== null));
 
@@ -33,6 +33,8 @@ const SHOWN = {
   score: (row) => share(row.score), success: (row) => share(row.success, 0), official: (row) => share(row.official),
   rows: (row) => row.rows ? `${row.rows[0]} of ${row.rows[1]}${row.rows[2] ? ` +${row.rows[2]}` : ""}` : "",
   supported: (row) => row.supported === null ? "" : `${Math.round(100 * row.supported)} %`,
+  levels: (row) => row.levels === null ? "" : ["mentioned", "unsupported", "empty"]
+    .filter((name) => row.levels[name]).map((name) => `${whole(row.levels[name])} ${name}`).join(", "),
   seconds: (row) => row.seconds === null ? "" : row.seconds.toFixed(1),
 };
 
@@ -46,6 +48,7 @@ function whole(value) {
 
 function sortValue(row, name) {
   if (name === "rows") return row.rows ? row.rows[0] / Math.max(1, row.rows[1]) - row.rows[2] * 1e-6 : null;
+  if (name === "levels") return row.levels ? row.levels.mentioned + row.levels.unsupported + row.levels.empty : null;
   if (name === "task") return row.task * 10000 + row.trial;
   return row[name];
 }
@@ -157,7 +160,7 @@ function goldAgainstAnswer(compared, row) {
   return [
     make("h2", {}, "Gold against answer"),
     make("p", { className: "key-of-colours" }, ...colours.map(([name, label]) => make("span", { className: name }, label)),
-      make("span", { className: "unsupported" }, "on no page that was read")),
+      ...Object.entries(LEVELS).map(([name, meaning]) => make("span", { className: name }, meaning))),
     make("div", { className: "scroll" }, make("table", { className: "compared" },
       make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body))),
     make("p", { className: "note" }, ["Hover or tap a cell for its quote.", ...notes].join(" ")),
@@ -165,17 +168,28 @@ function goldAgainstAnswer(compared, row) {
 }
 
 function comparedCell(cell, isKey, column, row) {
-  const evidence = cell.evidence, supported = evidence && evidence.is === "supported";
-  const said = make("span", { className: `${cell.said ? "said" : "soft"} ${evidence && evidence.is === "unsupported" ? "unsupported" : ""}` },
+  const evidence = cell.evidence && cell.evidence.is !== "empty" ? cell.evidence : null;
+  const said = make("span", { className: `${cell.said ? "said" : "soft"} ${evidence ? evidence.is : ""}` },
     cell.said || (cell.is === "wrong" ? "(empty)" : cell.gold || ""));
   const gold = cell.is === "wrong" ? make("span", { className: "gold" }, cell.gold || "(empty)") : null;
   const open = () => evidence && showEvidence(cell, column, row);
   return make("td", {
     className: `${cell.is} ${isKey ? "key" : ""}`, tabindex: evidence ? 0 : null, onclick: open,
     onkeydown: (event) => event.key === "Enter" && open(),
-    title: supported ? `“${evidence.quote}”\n${evidence.url} (read by ${evidence.agent})`
-      : evidence && evidence.is === "unsupported" ? "on no page that was read" : null,
+    title: evidence && [LEVELS[evidence.is], evidence.quote && `“${evidence.quote}”`, evidence.url,
+      behind(evidence)].filter(Boolean).join("\n"),
   }, said, gold);
+}
+
+// What is said of a cell that is not supported.
+const LEVELS = {
+  mentioned: "mentioned: name and value stand together on a page, nothing ties the value to the column",
+  unsupported: "unsupported: no page that was read says so",
+};
+
+function behind(evidence) {
+  return [evidence.tie && `tied by ${evidence.tie}`, evidence.agent && `read by ${evidence.agent}`,
+    evidence.verdict && `a model says: ${evidence.verdict}`].filter(Boolean).join(" · ");
 }
 
 function shortAnswer(compared, row) {
@@ -195,10 +209,11 @@ function showEvidence(cell, column, row) {
   const link = found.url && /^https?:\/\//.test(found.url)
     ? make("a", { href: found.url, rel: "noreferrer noopener", target: "_blank" }, found.url) : found.url;
   panel.replaceChildren(close, make("b", {}, `${column}: ${cell.said || ""}`),
-    ...(found.is === "supported"
-      ? [make("div", {}, `“${found.quote}”`), make("div", { className: "soft" }, link, " · read by ",
-        row.agents ? make("a", { href: addressOf(row, found.agent) }, found.agent) : found.agent)]
-      : [make("div", {}, "stands on no page that the agents read")]));
+    LEVELS[found.is] ? make("div", {}, LEVELS[found.is]) : "",
+    found.quote ? make("div", {}, `“${found.quote}”`) : "",
+    found.url ? make("div", { className: "soft" }, link) : "",
+    make("div", { className: "soft" }, behind({ ...found, agent: null }), found.tie || found.verdict ? " · " : "",
+      ...(found.agent ? ["read by ", row.agents ? make("a", { href: addressOf(row, found.agent) }, found.agent) : found.agent] : [])));
   panel.hidden = false;
 }
 
