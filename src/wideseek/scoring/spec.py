@@ -22,9 +22,9 @@ from typing import Any
 
 import msgspec
 
+from wideseek.dates import common_date
 from wideseek.errors import BadInput
 from wideseek.records import Task
-from wideseek.scoring.dates import common_date
 from wideseek.table import Table, find_tables, norm_column
 
 PREPROCESS = ("norm_str", "extract_number", "norm_date")
