@@ -19,7 +19,6 @@ century of `5/12/94` was not said. This module depends on no other of the packag
 
 from __future__ import annotations
 
-import calendar
 import re
 import unicodedata
 from functools import lru_cache
@@ -29,6 +28,7 @@ import msgspec
 from wideseek.quantities import chinese_number
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 class Date(msgspec.Struct, frozen=True):
@@ -72,7 +72,7 @@ def _day_number(year: int, month: int, day: int) -> int:
     """Days from 1 January of the year 0 in the Gregorian calendar carried backwards; any year."""
     before = year * 365 + (year + 3) // 4 - (year + 99) // 100 + (year + 399) // 400
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    return before + sum(calendar.mdays[1:month]) + (leap and month > 2) + day - 1
+    return before + sum(_MONTH_DAYS[: month - 1]) + (leap and month > 2) + day - 1
 
 
 # ----------------------------------------------------------------------------------------------------------- notations
@@ -83,9 +83,13 @@ _NAME = (
 )
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _YEAR = r"(?P<year>\d{4})"
-_ERA_YEAR = r"(?:(?P<before_ad>ad|ce|a\.d\.|c\.e\.)\s?)?(?P<year>\d{1,4})(?:\s?(?P<era>b\.?c\.?(?:e\.?)?|a\.?d\.?|c\.?e\.?))?"
+_ERA_YEAR = (
+    r"(?:(?P<before_ad>ad|ce|a\.d\.|c\.e\.)\s?)?(?P<year>\d{1,4})(?:\s?(?P<era>b\.?c\.?(?:e\.?)?|a\.?d\.?|c\.?e\.?))?"
+)
 _CLOCK = r"(?:[T\s]\s*\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:Z|[-+]\d{2}:?\d{2})?)?"
-_CJK_ERA = r"(?:(?P<era>公元前|西元前|前|公元|西元|民国|民國|明治|大正|昭和|平成|令和)\s*)?(?P<year>\d{1,4}|元)\s*[年년]"
+_CJK_ERA = (
+    r"(?:(?P<era>公元前|西元前|前|公元|西元|民国|民國|明治|大正|昭和|平成|令和)\s*)?(?P<year>\d{1,4}|元)\s*[年년]"
+)
 _FORMS = [
     re.compile(form, re.IGNORECASE | re.ASCII)
     for form in (
@@ -96,7 +100,7 @@ _FORMS = [
         r"(?P<month>\d{1,2})\s*[月월]\s*(?P<day>\d{1,2})\s*[日号號일]",
         _DAY + r"[\s-]+(?:of\s+)?" + _NAME + r"(?:,?[\s-]+" + _ERA_YEAR + ")?",
         _NAME + r"\s+" + _DAY + r"(?:(?:,\s*|\s+)" + _ERA_YEAR + ")?",
-        _NAME + r",?[\s-]+(?P<year>\d{4}|\d{1,4}(?=\s?(?:b|a\.?d|c\.?e)))(?:\s?(?P<era>b\.?c\.?(?:e\.?)?|a\.?d\.?|c\.?e\.?))?",
+        _NAME + r",?[\s-]+(?:" + _YEAR + r"|(?P<before>\d{1,4})\s?(?P<era>b\.?c\.?(?:e\.?)?|a\.?d\.?|c\.?e\.?))",
         r"(?P<day>\d{1,2})\.\s?(?P<month>\d{1,2})\.\s?" + _YEAR,
         r"(?P<month>\d{1,2})(?P<mark>[-/])(?P<day>\d{1,2})(?P=mark)" + _YEAR,
         r"q(?P<quarter>[1-4])[\s,/-]*" + _YEAR,
@@ -105,9 +109,13 @@ _FORMS = [
         _ERA_YEAR,
     )
 ]
+_ISO = re.compile(_YEAR + r"-(?P<month>\d{2})-(?P<day>\d{2})", re.ASCII)
 _ERAS = {"民国": 1911, "民國": 1911, "明治": 1867, "大正": 1911, "昭和": 1925, "平成": 1988, "令和": 2018}
 _ORDINALS = {"1st": 1, "first": 1, "2nd": 2, "second": 2, "3rd": 3, "third": 3, "4th": 4, "fourth": 4}
-_ABOUT = re.compile(r"^(?:c\.|ca\.?|circa|about|around|approx\.?|approximately|约|約|大约|大約)\s*|\s*(?:前后|前後|左右)$", re.IGNORECASE)
+_ABOUT = re.compile(
+    r"^(?:c\.|ca\.?|circa|about|around|approx\.?|approximately|约|約|大约|大約)\s*|\s*(?:前后|前後|左右)$",
+    re.IGNORECASE,
+)
 _WEEKDAY = re.compile(
     r"^(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,?\s+|\s*\((?:mon|tues|wednes|thurs|fri|satur|sun)day\)$"
     r"|\s*[(（]?(?:星期|周|週|礼拜)[一二三四五六日天][)）]?$",
@@ -122,6 +130,8 @@ _NUMERAL = re.compile(r"[零〇○一二两三四五六七八九十廿卅]+(?=[�
 @lru_cache(maxsize=65_536)
 def common_date(text: str) -> Date | None:
     """The date that the whole of `text` is, in one of the common notations, or `None`."""
+    if match := _ISO.fullmatch(text):  # the commonest notation, at once
+        return _date(match.groupdict())
     tidy = _tidied(text)
     if not tidy or len(tidy) > 80 or not any(map(str.isdigit, tidy.replace("元年", "1年"))):
         return None
@@ -152,6 +162,7 @@ def _single(text: str) -> Date | None:
 
 def _date(said: dict[str, str | None]) -> Date | None:
     """The date of a notation's parts; `None` where there is no such day."""
+    said["year"] = said.get("year") or said.get("before")
     year, era = _year(said), said.get("era") or said.get("before_ad")
     month = int(said["month"] or 0) if said.get("month") else None
     if said.get("name"):
@@ -184,7 +195,7 @@ def _year(said: dict[str, str | None]) -> int | None:
 def _days(year: int | None, month: int) -> int:
     """The days of a month; 29 for a February of an unknown year."""
     if month != 2:
-        return calendar.mdays[month]
+        return _MONTH_DAYS[month - 1]
     return 29 if year is None or (year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)) else 28
 
 

@@ -128,6 +128,8 @@ def alternatives(text: str, column: str = "") -> tuple[Quantity, ...]:
 @lru_cache(maxsize=65_536)
 def whole(text: str) -> Quantity | None:
     """The quantity that the whole text is, `None` where anything else stands beside it."""
+    if _ISO_DATE.fullmatch(text):
+        return None
     tidy = _tidied(text)
     try:
         found = list(quantities(tidy))
@@ -136,6 +138,9 @@ def whole(text: str) -> Quantity | None:
     if len(found) != 1 or tidy[: found[0].start].strip() or tidy[found[0].end :].strip():
         return None
     return found[0]
+
+
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class _Ambiguous(Exception):
@@ -330,7 +335,9 @@ _SCALE_WORDS: dict[str, int] = {
     **dict.fromkeys(("million", "millions", "mln", "mn", "mio", "mil.", "millionen", "millones", "百万", "百萬"), 6),
     **dict.fromkeys(("crore", "crores", "cr", "千万", "千萬"), 7),
     **dict.fromkeys(("亿", "億", "억"), 8),
-    **dict.fromkeys(("billion", "billions", "bn", "bln", "mrd", "milliard", "milliards", "milliarden", "mil millones", "十亿"), 9),
+    **dict.fromkeys(
+        ("billion", "billions", "bn", "bln", "mrd", "milliard", "milliards", "milliarden", "mil millones", "十亿"), 9
+    ),
     **dict.fromkeys(("trillion", "trillions", "tn", "trn", "兆", "조"), 12),
     **dict.fromkeys(("quadrillion", "quadrillions"), 15),
 }
@@ -338,7 +345,9 @@ _CHINESE_SCALES = frozenset(word for word in _SCALE_WORDS if not word[0].isascii
 _CJK_WORDS = sorted(_CHINESE_SCALES, key=len, reverse=True)
 _SCALE = re.compile(
     r"[\s-]?(?:(?P<cjk>" + "|".join(_CJK_WORDS) + r")"
-    r"|(?P<word>" + "|".join(sorted((w for w in _SCALE_WORDS if w[0].isascii() and len(w) > 1), key=len, reverse=True)) + r")"
+    r"|(?P<word>"
+    + "|".join(sorted((w for w in _SCALE_WORDS if w[0].isascii() and len(w) > 1), key=len, reverse=True))
+    + r")"
     r"(?![a-z]))",
     re.IGNORECASE,
 )
@@ -573,7 +582,11 @@ _TO = re.compile(r"\s?(?:-|~|至|到|\bto\b|\band\b)\s?", re.IGNORECASE)
 def _ranged(read: Quantity, text: str) -> tuple[Quantity, int]:
     """The range that `read` opens, else itself, and where it ends. Raises `_Ambiguous` for dates, ratios, times."""
     joint = _TO.match(text, read.end)
-    if joint and "and" in joint[0].lower() and not re.search(r"(?:between|from)\s?$", text[: read.start], re.IGNORECASE):
+    if (
+        joint
+        and "and" in joint[0].lower()
+        and not re.search(r"(?:between|from)\s?$", text[: read.start], re.IGNORECASE)
+    ):
         joint = None
     second = _NUMBER.match(text, joint.end()) if joint else None
     if joint is None or second is None:
@@ -594,7 +607,9 @@ def _ranged(read: Quantity, text: str) -> tuple[Quantity, int]:
     high = other.high
     if other.unit and other.unit != low.unit:
         high = _EXACT.divide(other.in_base_unit()[1], _UNITS[low.unit][1])
-    start = read.start - len(match[0]) if (match := re.search(r"(?:between|from)\s?$", text[: read.start])) else read.start
+    start = (
+        read.start - len(match[0]) if (match := re.search(r"(?:between|from)\s?$", text[: read.start])) else read.start
+    )
     return Quantity(low.low, high, low.unit, read.bound, start, other.end), other.end
 
 

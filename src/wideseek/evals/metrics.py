@@ -186,6 +186,7 @@ def summarise(
         supported=_mean(row.supported for row in attempts if row.ended),
         work=_work([row for row in attempts if row.ended]),
         costs=_costs(attempts, spent),
+        versions=setup.versions,
         notes=setup.notes,
     )
 

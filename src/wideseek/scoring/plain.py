@@ -21,7 +21,9 @@ _WIKI_LINK = re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]+)\]\]")
 _SUP_NOTE = re.compile(r"<sup\b[^<>]*>(?:(?!</?sup\b).){0,60}</sup>", re.IGNORECASE)
 _SUP_POWER = re.compile(r"(?<=10)\s*<sup>\s*([-−+]?\d+)\s*</sup>", re.IGNORECASE)
 _SUP_UNIT = re.compile(r"\b([kcm]?m|mi|ft)\s*<sup>\s*([23])\s*</sup>", re.IGNORECASE)
-_TAG = re.compile(r"</?(?:a|abbr|b|big|cite|code|em|font|i|ins|mark|nobr|q|s|small|span|strong|sub|u)(?:\s[^<>]*)?/?>", re.IGNORECASE)
+_TAG = re.compile(
+    r"</?(?:a|abbr|b|big|cite|code|em|font|i|ins|mark|nobr|q|s|small|span|strong|sub|u)(?:\s[^<>]*)?/?>", re.IGNORECASE
+)
 _CODE = re.compile(r"(`+)([^`]+)\1")
 _EMPHASIS = [
     re.compile(form)
@@ -33,7 +35,7 @@ _EMPHASIS = [
     )
 ]
 _NOTE = re.compile(
-    r"\s?(?:\[(?:\^[\w-]{1,20}|\d{1,3}|[a-z]|(?:note|nb|n|ref|fn|注|註)\.?\s?\d{1,3}|citation needed|來源請求|来源请求)\](?!\()"
+    r"\s?(?:\[(?:\^[\w-]{1,20}|\d{1,3}|[a-z]|(?:note|nb|n|ref|fn|注|註)\.?\s?\d{1,3}|citation needed)\](?!\()"
     r"|【[^【】]{0,20}(?:†|:|\d)[^【】]{0,20}】|[†‡])",
     re.IGNORECASE,
 )
@@ -54,7 +56,9 @@ def undecorated(cell: str) -> str:
     if not _DECORATING.search(cell):
         return cell
     text = "".join(char for char in cell if not _invisible(char) or char in "\u200d\ufe0f").strip()
-    named = _LINK.sub(lambda match: "" if match[1] else match[2], text)  # a picture's text counts where there is no other
+    named = _LINK.sub(
+        lambda match: "" if match[1] else match[2], text
+    )  # a picture's text counts where there is no other
     text = named if named.strip() else _LINK.sub(r"\2", text)
     text = _REFERENCE_LINK.sub(r"\1", _WIKI_LINK.sub(r"\1", text))
     text = _SUP_UNIT.sub(r"\1\2", _SUP_POWER.sub(r"^\1", text))
