@@ -41,13 +41,15 @@ _LARGEST = 400  # the largest exponent
 class Quantity(msgspec.Struct, frozen=True):
     """A number from `low` to `high` in `unit` ("" where none is named), its scale multiplied in.
 
-    `bound` is `<` or `>` where that sign stands before the number. `start` and `end` are its place in the tidied text.
+    `bound` is `<` or `>` where that sign stands before the number, `scaled` whether a scale word stands behind it.
+    `start` and `end` are its place in the tidied text.
     """
 
     low: Decimal
     high: Decimal
     unit: str = ""
     bound: str = ""
+    scaled: bool = False
     start: int = 0
     end: int = 0
 
@@ -122,7 +124,7 @@ def alternatives(text: str, column: str = "") -> tuple[Quantity, ...]:
         for other in others
         if other.kind == first.kind and first.kind and other.unit != first.unit and _restates(other, first)
     ]
-    return tuple(_in_column(each, column) for each in (first, *again))
+    return tuple(reading for each in (first, *again) for reading in _in_column(each, column))
 
 
 @lru_cache(maxsize=65_536)
@@ -238,12 +240,13 @@ def _percent_of(match: re.Match[str]) -> str:
 
 # ----------------------------------------------------------------------------------------------------------- numbers
 
-_SIGNED = r"(?P<sign>(?<![\w)\]%.])[-+](?:\s(?=[^\s\d]))?)?"
-_CURRENCY_MARKS = r"US\$|HK\$|NT\$|CA?\$|AU?\$|NZ\$|SG?\$|R\$|\$|€|£|¥|₹|₩|₽|₺|₫|฿|[A-Z]{3}(?=\s?[-+]?\d)|Rs\.?"
+_SIGNED = r"(?P<sign>(?<![A-Za-z0-9_)\]%.])[-+](?:\s(?=[^\s\d]))?)?"
+_CURRENCY_MARKS = r"US\$|HK\$|NT\$|CA?\$|AU?\$|NZ\$|SG?\$|R\$|\$|€|£|¥|₹|₩|₽|₺|₫|฿|Rs\.?"
+_CODES = "USD|HKD|TWD|NTD|AUD|CAD|NZD|SGD|BRL|EUR|GBP|JPY|CNY|RMB|INR|KRW|RUB|CHF|TRY|VND|THB"
 _DIGITS = r"\d(?:[\d,.'_]*\d)?|\.\d+"
 _GROUPED = r"\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?![\d]|[.,]\d)"
 _NUMBER = re.compile(
-    rf"(?P<bound>[<>]=?\s*)?{_SIGNED}(?P<money>(?:{_CURRENCY_MARKS})\s?)?(?P<inner>[-+])?"
+    rf"(?P<bound>[<>]=?\s*)?{_SIGNED}(?P<money>(?:{_CURRENCY_MARKS}|(?<![A-Za-z])(?:{_CODES})(?=\s?[-+]?\d))\s?)?(?P<inner>[-+])?"
     rf"(?P<digits>(?<![\d.,'_])(?:{_GROUPED}|{_DIGITS}))"
 )
 _EXPONENT = re.compile(r"[eE]([-+]?\d{1,4})(?![\w.])|\s?[x*]\s?10(?:\^|\*\*)\s?\(?([-+]?\d{1,4})\)?(?!\d)")
@@ -256,9 +259,10 @@ _JOINED_AFTER = re.compile(r"\s?[/:]\s?\d|-\d|\^|(?:\*|x)\d")
 def _read(match: re.Match[str], text: str) -> Quantity | None:
     """The quantity whose digits `match` has found, with what follows them; `None` where they are a part of a name."""
     start, at = match.start(), match.end()
-    before = text[match.start("digits") - 1 : match.start("digits")] if match.start("digits") else ""
-    if before.isascii() and before.isalpha() and not match["money"]:
-        return None  # B2, COVID19: a name
+    if not match["money"] and re.search(
+        r"[A-Za-z]-?$", text[max(0, match.start("digits") - 2) : match.start("digits")]
+    ):
+        return None  # B2, COVID-19: a name
     digits = match["digits"]
     value = _value(digits)
     if power := _EXPONENT.match(text, at):
@@ -278,7 +282,7 @@ def _read(match: re.Match[str], text: str) -> Quantity | None:
     if money and unit and _UNITS[unit][0] not in ("share",):
         unit = unit if _same_kind(_UNITS[unit][0], _UNITS[money][0]) else money
     bound = (match["bound"] or "").strip()[:1]
-    return Quantity(value, value, unit or money, bound, start, at)
+    return Quantity(value, value, unit or money, bound, bool(scaled), start, at)
 
 
 def _value(digits: str) -> Decimal:
@@ -428,7 +432,7 @@ def _chinese_whole(text: str) -> Quantity | None:
     if match is None or value is None:
         return None
     unit, _ = _unit(match["rest"], 0, "")
-    return Quantity(value, value, unit, "", 0, len(text))
+    return Quantity(value, value, unit, end=len(text))
 
 
 # -------------------------------------------------------------------------------------------------------------- units
@@ -610,7 +614,7 @@ def _ranged(read: Quantity, text: str) -> tuple[Quantity, int]:
     start = (
         read.start - len(match[0]) if (match := re.search(r"(?:between|from)\s?$", text[: read.start])) else read.start
     )
-    return Quantity(low.low, high, low.unit, read.bound, start, other.end), other.end
+    return Quantity(low.low, high, low.unit, read.bound, other.scaled, start, other.end), other.end
 
 
 def _scale_of(text: str) -> Decimal | None:
@@ -647,6 +651,7 @@ def _column_unit(column: str) -> tuple[Decimal, str]:
     """The scale and unit that a column's name puts in brackets: `revenue (million usd)`, `票房（亿元）`."""
     for inside in reversed(_BRACKETS.findall(column)):
         name = inside.strip().replace("²", "2").replace("³", "3")
+        name = re.sub(r"^([$€£¥])\s?(?=\w)(.*)$", r"\2 \1", name)  # $ million
         scale, at, word = _scale_in_name(name)
         rest = name[at:].strip()
         unit = rest if rest in _UNITS else _WORDS.get(rest.lower(), _LOWER.get(rest.lower(), ""))
@@ -669,11 +674,21 @@ def _scale_in_name(name: str) -> tuple[Decimal, int, str]:
     return Decimal(1), 0, ""
 
 
-def _in_column(read: Quantity, column: str) -> Quantity:
-    """A bare number with the scale and the unit of its column."""
+def _in_column(read: Quantity, column: str) -> Iterator[Quantity]:
+    """A number with the scale and the unit of its column where it has none of its own.
+
+    `$12` in a column of million dollars has a unit and no scale: it is read with the column's, and as it stands.
+    """
     scale, unit = _column_unit(column) if column else (Decimal(1), "")
-    if read.unit or not (unit or scale != 1):
-        return read
-    return msgspec.structs.replace(
-        read, low=_EXACT.multiply(read.low, scale), high=_EXACT.multiply(read.high, scale), unit=unit
+    if read.unit and (read.scaled or scale == 1 or not unit or not _same_kind(read.kind, _UNITS[unit][0])):
+        yield read
+        return
+    if read.unit:
+        yield read
+    factor = Decimal(1) if read.scaled else scale
+    yield msgspec.structs.replace(
+        read,
+        low=_EXACT.multiply(read.low, factor),
+        high=_EXACT.multiply(read.high, factor),
+        unit=read.unit or unit,
     )
