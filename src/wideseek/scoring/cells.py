@@ -18,7 +18,6 @@ Differences from `official_cells.py` (docs/scoring.md names the test of each):
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -93,7 +92,7 @@ def _date_text(cell: str) -> str:
 def _metric(name: str, rule: ColumnRule, column: str) -> Callable[[str, str], bool]:
     prepare = preparation(rule, column)
     if name == "number_near":
-        return partial(number_near, criterion=_tolerance(rule), column=column)
+        return partial(number_near, criterion=float(rule.criterion or 0.0), column=column)
     if name == "date_near":
         return date_near
     if name == "url_match":
@@ -103,11 +102,6 @@ def _metric(name: str, rule: ColumnRule, column: str) -> Callable[[str, str], bo
     if prepare is plain:  # equal cells are dealt with already
         return lambda said, gold: False
     return lambda said, gold: prepare(said) == prepare(gold)
-
-
-def _tolerance(rule: ColumnRule) -> float:
-    tolerance = float(rule.criterion or 0.0)
-    return tolerance if math.isfinite(tolerance) else 0.0
 
 
 def number_near(said: str, gold: str, criterion: float, column: str = "") -> bool:

@@ -85,6 +85,9 @@ def _task(record: dict[str, Any], where: str, default_id: str, gold: Path | None
         record["answer"] = answers
     if isinstance(record.get("evaluation"), str):
         record["evaluation"] = _decoded(record["evaluation"], where)
+    for name in ("meta", "evaluation"):
+        if not isinstance(record.get(name) or {}, dict):
+            raise BadInput(f"{where}: `{name}` has to be an object of names and values")
     for name in ("unique_columns", "required"):
         record[name] = record.get(name) or (record.get("evaluation") or {}).get(name) or []
     record["meta"] = {**(record.get("meta") or {}), **_published_gold(record, gold)}
