@@ -195,6 +195,7 @@ _RAISED = re.compile(r"(?<=\d)[⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _SUP_POWER = re.compile(r"(?<=10)\s*<sup>\s*([-−+]?\d+)\s*</sup>", re.IGNORECASE)
 _SUP = re.compile(r"(?<=\d)\s*<sup>.{0,20}?</sup>", re.IGNORECASE)
 _NOTE = re.compile(r"(?<=[^\s\[])\s?\[(?:\d{1,3}|[a-z]|\^?\w{1,10}|(?:note|nb|n|注)\s?\d{1,3})\]", re.IGNORECASE)
+_SPACED_MINUS = re.compile(r"^−\s+(?=\d)")
 _FRACTIONS = re.compile("[¼-¾⅐-⅞]")
 _CHINESE_PERCENT = re.compile(r"百分之\s*([\d.,零〇一二两三四五六七八九十百点]+)")
 _SPELLED_SIGN = re.compile(r"(?:\b(?:minus|negative)\s+|[负負▲△]\s*|零下\s*)(?=[^\d]{0,3}\d)", re.IGNORECASE)
@@ -205,6 +206,7 @@ def _tidied(text: str) -> str:
     text = text.strip()
     if text.isascii() and not _UNTIDY.search(text):
         return text
+    text = _SPACED_MINUS.sub("-", text.replace("`", ""))
     text = _SUP.sub("", _SUP_POWER.sub(r"^\1", text))
     text = _POWER.sub(lambda match: "^" + "".join(_SUPERSCRIPTS[char] for char in match[1]), text)
     text = _RAISED.sub("", text)
@@ -253,16 +255,22 @@ _EXPONENT = re.compile(r"[eE]([-+]?\d{1,4})(?![\w.])|\s?[x*]\s?10(?:\^|\*\*)\s?\
 _BARE_POWER = re.compile(r"\^\s?([-+]?\d{1,4})(?!\d)")
 _BRACKETED = re.compile(r"\(\s?(?:[A-Z]{2,3}\s?)?[^\w\s()]?\s?\d[\d,.' ]*[^()\d]{0,12}\)")
 _PLAIN_LIST = re.compile(r"[\d.]+(?:(?:,\s|\s?[;、/&|]\s?|\sand\s|\s)[\d.]+)+")
+_NAME_BEFORE = re.compile(r"[A-Za-z]-?$")
 _JOINED_AFTER = re.compile(r"\s?[/:]\s?\d|-\d|\^|(?:\*|x)\d")
 
 
-def _read(match: re.Match[str], text: str) -> Quantity | None:
-    """The quantity whose digits `match` has found, with what follows them; `None` where they are a part of a name."""
+def _read(match: re.Match[str], text: str, name_from: int = 0) -> Quantity | None:
+    """The quantity whose digits `match` has found, with what follows them; `None` where they are a part of a name.
+
+    What stands before `name_from` is no part of a name.
+    """
     start, at = match.start(), match.end()
-    if not match["money"] and re.search(
-        r"[A-Za-z]-?$", text[max(0, match.start("digits") - 2) : match.start("digits")]
+    if not match["money"] and _NAME_BEFORE.search(
+        text, max(name_from, match.start("digits") - 2), match.start("digits")
     ):
         return None  # B2, COVID-19: a name
+    if text[max(0, match.start() - 1) : match.start()] == "±":
+        return None  # how exact another number is
     digits = match["digits"]
     value = _value(digits)
     if power := _EXPONENT.match(text, at):
@@ -347,12 +355,9 @@ _SCALE_WORDS: dict[str, int] = {
 }
 _CHINESE_SCALES = frozenset(word for word in _SCALE_WORDS if not word[0].isascii())
 _CJK_WORDS = sorted(_CHINESE_SCALES, key=len, reverse=True)
+_LATIN_WORDS = sorted((w for w in _SCALE_WORDS if w[0].isascii() and len(w) > 1), key=len, reverse=True)
 _SCALE = re.compile(
-    r"[\s-]?(?:(?P<cjk>" + "|".join(_CJK_WORDS) + r")"
-    r"|(?P<word>"
-    + "|".join(sorted((w for w in _SCALE_WORDS if w[0].isascii() and len(w) > 1), key=len, reverse=True))
-    + r")"
-    r"(?![a-z]))",
+    rf"[\s-]?(?:(?P<cjk>{'|'.join(_CJK_WORDS)})|(?P<word>{'|'.join(map(re.escape, _LATIN_WORDS))})(?![a-z]))",
     re.IGNORECASE,
 )
 _SCALE_LETTER = re.compile(r"\s?(?P<letter>[kKMmBbTt])(?![\w²³/])")
@@ -374,7 +379,7 @@ def _scale(text: str, at: int, *, money: bool, value: Decimal) -> tuple[Decimal,
         letter = match["letter"]
         attached = match.start("letter") == at
         # 5m and 5 t are metres and tonnes, 5 K kelvins, unless money is counted.
-        if money or (attached and letter in "kKMBT") or letter == "M":
+        if money or (attached and letter in "KMBT") or letter in "kM":
             return Decimal(10) ** _LETTERS[letter.lower()], match.end(), letter
     return Decimal(10) ** exponent, at, first
 
@@ -551,7 +556,11 @@ def _unit(text: str, at: int, digits: str) -> tuple[str, int]:
     if match := _INCHES.match(text, at):
         return "inch", match.end()
     match = _UNIT.match(text, at)
-    if match and _ends(match["name"], text, match.end()):
+    if (
+        match
+        and not (match[0].startswith("-") and not match["name"][0].isalpha())
+        and _ends(match["name"], text, match.end())
+    ):
         name = match["name"]
         if name == "s" and match.start("name") == at and len(digits) == 4:
             raise _Ambiguous  # 1990s
@@ -597,14 +606,14 @@ def _ranged(read: Quantity, text: str) -> tuple[Quantity, int]:
         if _JOINED_AFTER.match(text, read.end):
             raise _Ambiguous
         return read, read.end
-    other = _read(second, text)
+    other = _read(second, text, joint.end())
     if other is None or _JOINED_AFTER.match(text, other.end):
         raise _Ambiguous
     low = read
     if not low.unit:  # 10-20 m: the unit and the scale belong to both
         low = msgspec.structs.replace(low, unit=other.unit)
     scale = _scale_of(text[second.end() : other.end])
-    if scale and not _scale_of(text[joint.start() - 8 : joint.start()].lstrip("0123456789., ")):
+    if scale and not read.scaled:
         low = msgspec.structs.replace(low, low=_EXACT.multiply(low.low, scale))
     if other.unit and not _same_kind(low.kind, other.kind):
         raise _Ambiguous
@@ -624,6 +633,8 @@ def _scale_of(text: str) -> Decimal | None:
 
 def _compound(first: Quantity, second: Quantity, text: str) -> Quantity | None:
     """2 h 30 min, 5 ft 11 in: neighbours of one kind in falling units are one quantity."""
+    if first.kind == "time" and second.unit == "m":  # 1h 30m
+        second = msgspec.structs.replace(second, unit="min")
     if not first.unit or first.kind != second.kind or first.kind not in ("time", "length", "mass"):
         return None
     if text[first.end : second.start].strip() not in ("", "and") or first.low != first.high or second.low < 0:
