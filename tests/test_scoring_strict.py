@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,7 +145,7 @@ async def test_number_columns_compare_amounts(gold: str, said: str, right: bool)
     ("gold", "said", "right"),
     [
         ("1,990", "1990.0", True), ("35 m", "35 metres", True), ("$1.2 million", "$1,200,000", True), ("12 %", "12.0%", True),
-        ("35 m", "35", False), ("35 m", "35 m high", False), ("1 km", "1000 m", True), ("3 million", "3", False),
+        ("35 m", "35", False), ("35 m", "35 m high", False), ("35 m", "35 M", True), ("1 km", "1000 m", True), ("3 million", "3", False),
     ],
 )  # fmt: skip
 async def test_text_columns_compare_a_cell_that_is_one_number_by_value(gold: str, said: str, right: bool) -> None:
@@ -253,3 +255,16 @@ async def test_in_text_columns_it_is_the_same_who_says_which(one_cell: str, othe
     there = (await scored(one("A", one_cell), asked(one("A", other), n={}))).value
     back = (await scored(one("A", other), asked(one("A", one_cell), n={}))).value
     assert there == back
+
+
+# ---------------------------------------------------------------------------------------------------------------- docs
+
+
+def test_every_test_that_the_docs_name_is_there() -> None:
+    tests = Path(__file__).parent
+    there = {
+        name for file in tests.glob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text("utf-8"))
+    }
+    named = set(re.findall(r"`(test_\w+)`", (tests.parent / "docs" / "scoring.md").read_text("utf-8")))
+    assert len(named) > 30
+    assert named <= there

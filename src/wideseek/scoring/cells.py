@@ -44,7 +44,7 @@ _URL = re.compile(r"https?://[^\s<>\"'|)\]，。；）]+", re.IGNORECASE)
 def plain(cell: str) -> str:
     """The cell's text as it is compared."""
     text = text_of(cell)
-    if any(map(str.isdigit, text)) and len(text) < 100 and (number := quantities.whole(cell)):
+    if len(cell) < 200 and any(map(str.isdigit, text)) and (number := quantities.whole(cell)):
         return number.text()
     return text
 
@@ -72,7 +72,7 @@ def comparison(rule: ColumnRule, column: str = "") -> Compare:
     undecided = None if "llm_judge" in rule.metric else True
 
     def agree(said: str, gold: str) -> bool | None:
-        if plain(said) == plain(gold):
+        if plain(said) == plain(gold) or text_of(said) == text_of(gold):  # 26 M is 26 m, not 26 million
             return True
         return undecided if all(matches(said, gold) for matches in compare) else False
 

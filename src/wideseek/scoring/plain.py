@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+LONGEST = 2_000  # characters of a cell that may be decorated: a longer one is a text of its own
+
 # --------------------------------------------------------------------------------------------------------- decoration
 
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(\s*<?(?:[^()\s]|\([^()]*\))*>?(?:\s+[\"'][^\"']*[\"'])?\s*\)")
@@ -53,7 +55,7 @@ _DECORATING = re.compile(r"[\[\]<`_*~=【†‡]|[^\x00-\x7f]")
 
 def undecorated(cell: str) -> str:
     """The words of a cell: links, emphasis, code marks, footnote marks and flags are not a part of them."""
-    if not _DECORATING.search(cell):
+    if len(cell) > LONGEST or not _DECORATING.search(cell):
         return cell
     text = "".join(char for char in cell if not _invisible(char) or char in "\u200d\ufe0f").strip()
     named = _LINK.sub(
