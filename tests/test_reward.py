@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.helpers import call
 from wideseek.records import Completion, Rollout, Score, Task, Trajectory, Turn, Usage
 from wideseek.scoring.reward import Reward, RewardConfig, excess, longest_turn, rollout_reward
+from wideseek.train.advantage import group_advantages
 
 
 def rollout(*turns: Completion, stop: str | None = "answer", error: str | None = None) -> Rollout:
@@ -75,3 +76,10 @@ def test_the_reward_of_a_strict_score_stays_between_minus_a_tenth_and_1_15(token
     assert reward is not None
     assert -0.1 <= reward <= 1.15 + 1e-9
     assert 0 <= excess(tokens, 3_000, 5_000) <= 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_value_that_is_no_number_is_unscored_and_moves_no_group(value: float) -> None:
+    reward = rollout_reward(rollout(ACCESS), Score(value=value))
+    assert reward == Reward(None, why=f"the reward is {value}")
+    assert group_advantages([0.0, reward.value, 1.0], "no_std") == [-0.5, None, 0.5]

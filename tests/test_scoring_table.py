@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from wideseek.errors import BadInput
 from wideseek.records import Rollout, RowScore, Score, Task, WrongCell, read_jsonl
 from wideseek.scoring.dates import read_date
-from wideseek.scoring.files import TaskLine, score_files
+from wideseek.scoring.files import score_files
 from wideseek.scoring.judge import Case, ExactJudge, Pair
 from wideseek.scoring.metrics import FIGURES
 from wideseek.scoring.spec import ColumnRule, Spec, gold_table
 from wideseek.scoring.table import Mode, score_response, score_rollout
+from wideseek.scoring.tasks import read_tasks
 from wideseek.table import Table
 
 TODAY = date(2026, 1, 1)
@@ -59,7 +60,7 @@ def figures(score: Score, mode: Mode) -> dict[str, Any]:
 
 
 def real_tasks(name: str = "widesearch") -> Iterator[Task]:
-    yield from read_jsonl(real_data() / f"{name}.jsonl.gz", TaskLine)
+    yield from read_tasks(real_data() / f"{name}.jsonl.gz")
 
 
 def real_data() -> Path:
@@ -348,20 +349,18 @@ def test_an_evaluation_is_derived_from_the_gold_cells() -> None:
         ("1994-06-05", "1994-06-05"), ("1994/6/5", "1994-06-05"), ("1994-06-05T10:00:00Z", "1994-06-05"),
         ("5 June 1994", "1994-06-05"), ("5th of June, 1994", "1994-06-05"), ("June 5, 1994", "1994-06-05"),
         ("Sept. 5 1994", "1994-09-05"), ("1994年6月5日", "1994-06-05"), ("06/05/1994", "1994-06-05"),
-        ("25/12/1994", "1994-12-25"), ("June 1994", "1994-06-01"), ("1994年6月", "1994-06-01"), ("1994", "1994-01-01"),
+        ("25/12/1994", "1994-12-25"), ("June 1994", "1994-06"), ("1994年6月", "1994-06"), ("1994", "1994"),
         ("5 de junio de 1994", "1994-06-05"),
     ],
 )  # fmt: skip
 def test_dates_are_read_in_many_notations(text: str, day: str) -> None:
     read = read_date(text)
     assert read is not None
-    assert read.day.isoformat() == day
+    assert read.text() == day
 
 
-@pytest.mark.parametrize(
-    "text", ["", "nan", "May 5", "yesterday", "3 days ago", "750ml", "1700000000", "31 February 1994"]
-)
-def test_what_names_no_day_of_a_year_is_no_date(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "nan", "yesterday", "3 days ago", "750ml", "1700000000", "31 February 1994"])
+def test_what_names_no_day_is_no_date(text: str) -> None:
     assert read_date(text) is None
 
 
@@ -448,14 +447,14 @@ async def test_files_that_do_not_fit_are_refused_in_one_line(tmp_path: Path) -> 
     other = {"instance_id": "villages", "response": "x"}
     no_gold = {"instance_id": "towns", "question": "?", "kind": "wide"}
     for tasks, responses, says in (
-        ([task, task], [said], "two tasks have the instance_id towns"),
+        ([task, task], [said], "the id 'towns' occurs twice"),
         (
             [task],
             [{**said, "trial": 3}, {**said, "trial": 3}],
             "responses 1 and 2 have the instance_id towns and the trial 3",
         ),
-        ([task], [said, other], "response 2 is to villages"),
-        ([no_gold], [said], "task towns: no gold table"),
+        ([task], [said, other], "line 2: the response is to villages"),
+        ([no_gold], [said], "line 1: task 'towns' has no gold answer"),
         ([{**no_gold, "answer": "| a |\n|---|\n| 1 |", "required": ["b"]}], [said], "lacks the required column 'b'"),
     ):
         with pytest.raises(BadInput) as error:

@@ -414,7 +414,10 @@ def test_a_model_that_cannot_be_trained_is_refused_before_anything_is_asked_of_t
 
 def test_tasks_that_nothing_could_be_scored_against_are_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "tasks.jsonl"
-    for task, said in ((Task(question="?"), "has no answer"), (Task(question="?", answer="none"), "no gold table")):
+    for task, said in (
+        (Task(question="?"), "has no gold answer"),
+        (Task(question="?", answer="none"), "no gold table"),
+    ):
         write_jsonl(path, [task])
         with pytest.raises(BadInput, match=said):
             read_tasks([str(path)])

@@ -16,6 +16,9 @@ was appended, never the whole history: concatenating a trajectory's turns gives 
 from __future__ import annotations
 
 import gzip
+import re
+import zlib
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -271,7 +274,8 @@ class Score(msgspec.Struct, omit_defaults=True, kw_only=True):
     `parts` are the named figures: `score` (success), `precision_by_row` ... `f1_by_item` for tables, `em`, `f1`,
     `contains`, `judged` for short answers. `columns` is the share of the matched rows in which a column is right,
     `rows` what is right, wrong, missing and invented (in `strict` mode). `format_ok` is whether there was an answer in
-    the form asked for; `note` says why a score is 0 where there was none. `judge` counts what judging cost.
+    the form asked for; `note` says why a score is 0 where there was none. `judge` counts what judging cost. `versions`
+    names the packages that a published scorer reads tables and dates with, since its figures depend on them.
     """
 
     value: float | None = None
@@ -284,6 +288,7 @@ class Score(msgspec.Struct, omit_defaults=True, kw_only=True):
     rows: list[RowScore] = []
     judge: Usage = msgspec.field(default_factory=Usage)
     judge_cached: int = 0
+    versions: dict[str, str] = {}
 
 
 # ----------------------------------------------------------------------------------------------------------- pages
@@ -305,8 +310,14 @@ R = TypeVar("R")
 def read_jsonl(path: str | Path, type: type[R]) -> Iterator[R]:
     """The records of a `.jsonl` or `.jsonl.gz` file, one a line, blank lines skipped.
 
-    Raises `BadInput` naming the file and the line for what cannot be read.
+    The file is UTF-8, with a byte order mark or without, its lines ended as Unix or Windows does it. Raises `BadInput`
+    naming the file, the line and what is wrong for what cannot be read.
     """
+    return (record for _, record in read_jsonl_lines(path, type))
+
+
+def read_jsonl_lines(path: str | Path, type: type[R]) -> Iterator[tuple[int, R]]:
+    """The same, each with the number of its line, counted from 1."""
     path = Path(path)
     decoder = msgspec.json.Decoder(type)
     number = 0
@@ -314,12 +325,55 @@ def read_jsonl(path: str | Path, type: type[R]) -> Iterator[R]:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
             for line in lines:
                 number += 1
-                if line.strip():
-                    yield decoder.decode(line)
-    except (OSError, EOFError) as error:
-        raise BadInput(f"{path}: cannot be read: {error}") from error
+                if number == 1 and line.startswith(_UTF16_MARKS):
+                    raise BadInput(f"{path}, line 1: is UTF-16, not UTF-8: save the file as UTF-8")
+                if line := line.removeprefix(BOM_UTF8).strip():
+                    yield number, _decoded(line, decoder, f"{path}, line {number}")
+    except (OSError, EOFError, zlib.error) as error:
+        where = f"{path}: cannot be read" if not number else f"{path}: cannot be read after line {number}"
+        raise BadInput(f"{where}: {error}") from error
+
+
+_UTF16_MARKS = (BOM_UTF16_LE, BOM_UTF16_BE)
+_HALF_PAIR = re.compile(
+    rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+
+
+def _decoded(line: bytes, decoder: msgspec.json.Decoder[R], where: str) -> R:
+    """The record of one line. Raises `BadInput` that says what is wrong with the text before what is with the JSON."""
+    try:
+        return decoder.decode(line)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"{where}: {error}") from error
+    except UnicodeDecodeError as error:  # from within a text
+        raise BadInput(_not_utf8(line, where)) from error
+    except RecursionError as error:
+        raise BadInput(f"{where}: is nested too deeply") from error
     except msgspec.MsgspecError as error:
-        raise BadInput(f"{path}, line {number}: {error}") from error
+        raise BadInput(_not_utf8(line, where) or _half_a_pair(line, where) or f"{where}: {error}") from error
+
+
+def _not_utf8(line: bytes, where: str) -> str:
+    """What is wrong with the encoding of a line, "" where nothing is."""
+    if b"\0" in line:
+        return f"{where}: holds NUL bytes: it may be UTF-16, save the file as UTF-8"
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = line[error.start]
+        return f"{where}: is not UTF-8 (byte 0x{byte:02x} at position {error.start + 1}): save the file as UTF-8"
+    return ""
+
+
+def _half_a_pair(line: bytes, where: str) -> str:
+    """That a line has one half of a surrogate pair, which is no character, "" where it has none."""
+    half = _HALF_PAIR.search(line)
+    if half is None:
+        return ""
+    escape = half[0].decode("ascii")[-6:]
+    return f"{where}: {escape} is half a character (a lone surrogate): write the whole character, or \\ufffd for it"
 
 
 def write_jsonl(path: str | Path, records: Iterable[Any]) -> int:

@@ -195,6 +195,7 @@ def summarise(
         levels=added(row.levels for row in attempts if row.ended),
         work=_work([row for row in attempts if row.ended]),
         costs=_costs(attempts, spent),
+        versions=setup.versions,
         notes=setup.notes,
     )
 

@@ -164,6 +164,7 @@ class Summary(Scores, kw_only=True):
     """The record in summary.json: the figures of the first mode, of the other modes, and of each language.
 
     `unscored` counts attempts without a score by reason (`policy`, `budget`, `judge`, `missing`: not made yet).
+    `versions` are those of wideseek, Python, pandas and dateparser that it was scored with.
     `status` is `complete` when every planned attempt has a score. `problems` are the commonest reasons for a missing
     score, `notes` what else a reader has to know: a mode that was left out, why the run ended early. `supported` is the
     mean over attempts of the share of supported cells, `levels` counts the cells of all attempts by their level.
@@ -187,6 +188,7 @@ class Summary(Scores, kw_only=True):
     levels: Levels | None = None
     work: Work = msgspec.field(default_factory=Work)
     costs: Costs = msgspec.field(default_factory=Costs)
+    versions: dict[str, str] = {}
     notes: list[str] = []
 
 

@@ -26,7 +26,7 @@ from wideseek.evidence import Evidence, key_columns, trace
 from wideseek.records import Message, Rollout, RowScore, Score, Task, Trajectory, Turn
 from wideseek.scoring.cells import preparation
 from wideseek.scoring.spec import Spec, gold_table
-from wideseek.scoring.strict import normed_columns, response_table
+from wideseek.scoring.strict import named_columns, response_table
 from wideseek.table import Table
 
 MOST_ROWS = 400  # of one table
@@ -105,15 +105,15 @@ class _Comparison:
 
     def __init__(self, task: Task, gold: Table, rollout: Rollout | None) -> None:
         self._spec = spec = Spec.of(task, gold)
-        self._prepare = [preparation(spec.rules[name]) for name in spec.key]
-        names = normed_columns(gold)
+        self._prepare = [preparation(spec.rules[name], name) for name in spec.key]
+        names = named_columns(gold, spec)
         self._gold_at = [names.index(name) for name in spec.required]
         self.shown_columns = [gold.columns[index] for index in self._gold_at]
         self.key_columns = [spec.required.index(name) for name in spec.key]
         self._gold = {self._exact(row): row for row in reversed([self._cut(row) for row in gold.rows])}
         said = response_table(rollout.answer, spec) if rollout and rollout.answer else None
         self._said = said or Table([], [])
-        own = normed_columns(self._said)
+        own = named_columns(self._said, spec)
         self._said_at = [own.index(name) if name in own else None for name in spec.required]
         self.unasked = [c for c, n in zip(self._said.columns, own, strict=True) if n not in spec.required]
         self._said_rows = {}

@@ -35,13 +35,15 @@ from wideseek.concurrency import together
 from wideseek.config import Config
 from wideseek.errors import BadInput
 from wideseek.evals.admission import Admission
-from wideseek.evals.benchmarks import check_tasks, load_bench
+from wideseek.evals.benchmarks import load_bench
 from wideseek.evals.folder import EvalRun, RunFolder, load_run
 from wideseek.evals.metrics import METRICS, measure, summarise
 from wideseek.evals.records import Attempt, Outcome, Setup
 from wideseek.journal import Journal
 from wideseek.records import Kind, Rollout, Score, Task
+from wideseek.scoring.frames import reader_versions
 from wideseek.scoring.judge import Judge
+from wideseek.scoring.tasks import check_tasks
 from wideseek.team import Team
 
 CONCURRENCY = 16  # attempts at once; model calls have a limit of their own
@@ -173,7 +175,11 @@ def make_setup(
         judge=judge.pin if judge else "exact",
         today=today.isoformat() if today else None,
         config=config.portable(),
-        versions={"wideseek": importlib.metadata.version("wideseek"), "python": platform.python_version()},
+        versions={
+            "wideseek": importlib.metadata.version("wideseek"),
+            "python": platform.python_version(),
+            **reader_versions(),
+        },
         notes=notes,
     )
 
@@ -195,7 +201,7 @@ async def evaluate(
     attempt has ended. Raises `BadInput` (`RunDirError` for the folder) and `PolicyRejected`; whatever is raised,
     what was done is saved and summarised.
     """
-    check_tasks(tasks, setup.bench)
+    check_tasks((setup.bench, task) for task in tasks)
     with RunFolder(out, setup, tasks) as folder:
         await _Evaluation(folder, team, judge, score or _score_response(), watch).run(concurrency)
     return load_run(out)

@@ -1,48 +1,45 @@
-"""Dates as `strict` reads them: a fast path for common notations, dateparser for the rest, every text read once.
+"""Dates as `strict` reads and compares them.
 
-    common_date   ISO and its cousins, `2020年5月12日`, `12 May 2020`, `May 12, 2020`, `May 2020`, `05/12/2020`, `1994`
-    read_date     the same, else what dateparser makes of it, if the text has a digit and names a year and a month
+    read_date     `wideseek.dates.common_date`, else what dateparser makes of the text, if it names a year and a month
+    date_near     whether two dates agree as WideSearch means it: within 31 days
+    date_text     one spelling for equal dates, to the part that was said
 
-A date knows how much of it was said: a missing month or day is the first, never today's. `05/12/2020` is 12 May, as
-WideSearch has it. Nothing depends on the day on which it is read.
+A part that was not said is never filled in to agree with one that was: a gold date asks for all that it says. `1994` or
+`June 1994` in the gold is met by any day of that year, or by one at most 31 days from that month's first; 1994 is no
+answer where the gold has a month. Nothing depends on the day on which it is read.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import date
 from functools import lru_cache
 from typing import Any
 
-import msgspec
-
+from wideseek.dates import Date, common_date, covers
 from wideseek.errors import BadInput
 
-_NAMES = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_MONTH = (
-    r"(?P<name>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
-    r"|nov(?:ember)?|dec(?:ember)?)\.?"
-)
-_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
-_YEAR = r"(?P<year>\d{4})"
-_CLOCK = r"(?:[T\s]\s*\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:Z|[-+]\d{2}:?\d{2})?)?"
-_FORMS = [
-    re.compile(form, re.IGNORECASE | re.ASCII)
-    for form in (
-        _YEAR + r"(?:(?P<mark>[-/.])(?P<month>\d{1,2})(?:(?P=mark)(?P<day>\d{1,2})" + _CLOCK + ")?)?",
-        _YEAR + r"\s*年(?:\s*(?P<month>\d{1,2})\s*月(?:\s*(?P<day>\d{1,2})\s*[日号])?)?",
-        _DAY + r"[\s-]+(?:of\s+)?" + _MONTH + r",?[\s-]+" + _YEAR,
-        _MONTH + r"\s+(?:" + _DAY + r"(?:,\s*|\s+))?" + _YEAR,
-        r"(?P<month>\d{1,2})/(?P<day>\d{1,2})/" + _YEAR,
-    )
-]
+NEAR_DAYS = 31
+
+# Notations that `common_date` knows in full: what it refuses among them is no date.
+_OWN = re.compile(r"[年月日年월]|\bQ[1-4]\b|\d{3}0s\b|\bcentur", re.IGNORECASE)
+
+_REMARK = re.compile(r"\s*[(（\[][^()（）\[\]]*[)）\]]$")  # 12 May 1994 (aged 70)
 
 
-class Date(msgspec.Struct, frozen=True):
-    """The first day that a text can mean; `year_only` where it names no month."""
-
-    day: date
-    year_only: bool = False
+def date_near(said: Date, gold: Date) -> bool:
+    """Whether `said` has every part of `gold` and is no more than 31 days off; ranges at both ends."""
+    if not covers(said, gold):
+        return False
+    if gold.until is not None and said.until is not None and not date_near(said.until, gold.until):
+        return False
+    if gold.year is None:
+        return (gold.month, gold.day) == (said.month, said.day)
+    if gold.quarter:
+        quarter = said.quarter or ((said.month or 1) + 2) // 3
+        return (said.year, quarter) == (gold.year, gold.quarter)
+    if gold.month is None:
+        return said.year == gold.year
+    return abs(said.first_day - gold.first_day) <= NEAR_DAYS
 
 
 @lru_cache(maxsize=65_536)
@@ -51,29 +48,22 @@ def read_date(text: str) -> Date | None:
 
     Raises `BadInput` where a text needs dateparser and it is not installed: a score must not depend on that.
     """
-    text = text.strip()
-    if (date := common_date(text)) or not any(map(str.isdigit, text)) or text.isdigit():
+    text = _REMARK.sub("", text.strip()) or text.strip()
+    if date := common_date(text):
         return date
+    if not any(map(str.isdigit, text)) or not any(map(str.isalpha, text)) or len(text) > 100 or _OWN.search(text):
+        return None
     try:
-        read = _dateparser().get_date_data(text).date_obj
+        read = _dateparser().get_date_data(text)
     except BadInput:
         raise
     except Exception:  # what dateparser trips over is no date
         return None
-    return None if read is None else Date(read.date())
-
-
-def common_date(text: str) -> Date | None:
-    """The date in a text of one of the common notations, or `None`."""
-    match = next((found for form in _FORMS if (found := form.fullmatch(text))), None)
-    if match is None:
+    day = read.date_obj
+    # A year that does not stand in the text (5/12/94, an era) was made up by dateparser.
+    if day is None or f"{day.year:04d}" not in re.findall(r"\d+", text):
         return None
-    said = match.groupdict()
-    month = said.get("month") or (_NAMES.index(said["name"][:3].lower()) + 1 if said.get("name") else None)
-    try:
-        return Date(date(int(said["year"]), int(month or 1), int(said.get("day") or 1)), year_only=month is None)
-    except ValueError:  # 31 February, or 31/12/2020: dateparser may know better
-        return None
+    return Date(day.year, None, day.month, None if read.period in ("month", "year") else day.day)
 
 
 @lru_cache(maxsize=1)

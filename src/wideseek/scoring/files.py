@@ -2,7 +2,7 @@
 
 responses    {"instance_id", "response"} a line, in any order, several trials of a task among them; or saved
              rollouts ({"task", "answer", ...}), which bring their tasks
-tasks        Task lines, WideSearch's `answer_csv` among their fields or not
+tasks        a file of tasks, as `tasks.py` reads and checks it
 
 -> {"results": one flat object per response, in input order, "summary": means, unscored, what judging cost}
 """
@@ -18,24 +18,13 @@ from typing import Any
 import msgspec
 
 from wideseek.errors import BadInput
-from wideseek.records import Score, Task, Usage, read_jsonl
+from wideseek.records import Score, Task, Usage, read_jsonl_lines
+from wideseek.scoring.frames import reader_versions
 from wideseek.scoring.judge import Judge
-from wideseek.scoring.spec import Spec, gold_table
 from wideseek.scoring.table import Mode, score_response
-from wideseek.scoring.text import accepted_answers
+from wideseek.scoring.tasks import check_gold, read_tasks
 
 AT_ONCE = 32  # responses under judgement
-
-
-class TaskLine(Task):
-    """A task as benchmarks store it: `answer_csv`, the published gold, is kept in `meta` for the scorers."""
-
-    answer_csv: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.answer_csv is not None:
-            self.meta, self.answer_csv = {**self.meta, "answer_csv": self.answer_csv}, None
 
 
 class ResponseLine(msgspec.Struct):
@@ -54,15 +43,15 @@ async def score_files(
 ) -> dict[str, Any]:
     """Score every response.
 
-    Raises `BadInput`, one line, before any judge is asked: for a task without gold, a gold without a required column,
-    an id that two tasks share, a trial that is there twice, and a response to an unknown task.
+    Raises `BadInput`, one line, before any judge is asked: for a file of tasks that `tasks.py` refuses, a task without
+    gold, a trial that is there twice, and a response to an unknown task.
     """
-    known = read_tasks(tasks) if tasks else {}
-    lines = list(read_jsonl(responses, ResponseLine))
+    known = {task.instance_id: task for task in read_tasks(tasks)} if tasks else {}
+    lines = list(read_jsonl_lines(responses, ResponseLine))
     pairs = list(_with_tasks(lines, known, responses, tasks))
     _check_repeats(pairs, responses)
-    for task in {id(task): task for task, _ in pairs}.values():
-        check_task(task)
+    for task in {id(task): task for task, _ in pairs if task.instance_id not in known}.values():
+        check_gold(task)
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def score(task: Task, line: ResponseLine) -> Score:
@@ -77,34 +66,15 @@ async def score_files(
     return {"results": results, "summary": _summary(results, scores, mode, judge)}
 
 
-def read_tasks(path: Path) -> dict[str, Task]:
-    """The tasks of a file by id. Raises `BadInput` for an id that is there twice, and a task without one."""
-    tasks: dict[str, Task] = {}
-    for number, task in enumerate(read_jsonl(path, TaskLine), 1):
-        if not task.instance_id:
-            raise BadInput(f"{path}: task {number} has no instance_id")
-        if task.instance_id in tasks:
-            raise BadInput(f"{path}: two tasks have the instance_id {task.instance_id}: give each its own")
-        tasks[task.instance_id] = task
-    return tasks
-
-
-def check_task(task: Task) -> None:
-    """Raises `BadInput` naming the task if nothing can be scored against it."""
-    if task.kind == "deep":
-        accepted_answers(task)
-    else:
-        Spec.of(task, gold_table(task))
-
-
 def _with_tasks(
-    lines: Sequence[ResponseLine], known: dict[str, Task], responses: Path, tasks: Path | None
+    lines: Sequence[tuple[int, ResponseLine]], known: dict[str, Task], responses: Path, tasks: Path | None
 ) -> Iterable[tuple[Task, ResponseLine]]:
-    for number, line in enumerate(lines, 1):
+    for number, line in lines:
         task = known.get(line.instance_id or (line.task.instance_id if line.task else "")) or line.task
         if task is None:
             where = f"there is no such task in {tasks}" if tasks else "name its tasks' file with --tasks"
-            raise BadInput(f"{responses}: response {number} is to {line.instance_id or 'no instance_id'}: {where}")
+            named = line.instance_id or "no instance_id"
+            raise BadInput(f"{responses}, line {number}: the response is to {named}: {where}")
         yield task, line
 
 
@@ -147,6 +117,7 @@ def _summary(results: Sequence[dict[str, Any]], scores: Sequence[Score], mode: M
     spent = sum((score.judge for score in scores), Usage())
     return {
         "mode": mode,
+        **({} if mode == "strict" else {"versions": reader_versions()}),
         "judge": judge.pin,
         "responses": len(results),
         "scored": len(scored),

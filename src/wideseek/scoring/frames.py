@@ -4,6 +4,7 @@ r"""How the published scorers read a table: a fenced block, its lines repaired, 
     pipe_runs         else, where there are four pipes or more: the runs of ((?:\|.*\n?)+), not anchored to a line
     pipe_lines        lines of `|- :` only, or without a pipe, dropped; cells stripped
     read_pipes        pandas' type inference and quote handling; columns that it calls "Unnamed" dropped
+    reader_versions   of pandas and dateparser, which the figures depend on
     texts             a column as text, the way pandas 2 writes it: a blank is "nan", whole numbers with a gap are "1.0"
 
 Used by the modes `official` and `rlinf` only. pandas and dateparser come with the extra `wideseek[pandas]`.
@@ -12,6 +13,9 @@ Used by the modes `official` and `rlinf` only. pandas and dateparser come with t
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +36,19 @@ def load_pandas() -> Any:
     except ImportError as error:
         raise BadInput("the modes official and rlinf need pandas: pip install wideseek[pandas]") from error
     return pandas
+
+
+@lru_cache(maxsize=1)
+def reader_versions() -> dict[str, str]:
+    """The versions of the packages that the published scorers read tables and dates with, of those installed.
+
+    Their figures depend on them: dateparser 1.2.1 and 1.5.0 read `2015-10-18 x` differently.
+    """
+    versions = {}
+    for name in ("pandas", "dateparser"):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def fenced_blocks(text: str) -> list[str]:

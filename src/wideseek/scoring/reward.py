@@ -2,7 +2,8 @@
 
     reward = answer + 0.1 format + 0.05 if any page was opened - 0.1 clip((longest turn - 3000) / 2000, 0, 1)
     reward = 0      for a bad format, or a lead that did not end by answering (turns, context, turn cap, budget)
-    reward = None   for what is unscored: the judge or the infrastructure failed, which is not the agents' fault
+    reward = None   for what is unscored: the judge or the infrastructure failed, which is not the agents' fault;
+                    and for a value that is no number or infinite, which would spoil every advantage of its group
 
 `answer` is `Score.value`: item F1 of a table, 0 or 1 for a short answer. It is the strict score unless the caller hands
 in a score of mode `rlinf`, which can exceed 1. Turns count in tokens: `completion_ids` where they are known, else
@@ -10,6 +11,8 @@ what the server counted.
 """
 
 from __future__ import annotations
+
+import math
 
 import msgspec
 
@@ -50,7 +53,14 @@ def rollout_reward(rollout: Rollout, score: Score, config: RewardConfig | None =
         "access": config.access * opened_any(rollout, config.access_tool),
         "length": -config.length * excess(longest_turn(rollout), config.length_free, config.length_full),
     }
-    return Reward(sum(parts.values()), parts)
+    return finite(Reward(sum(parts.values()), parts))
+
+
+def finite(reward: Reward) -> Reward:
+    """The reward, or an unscored one where its value is NaN or infinite."""
+    if reward.value is None or math.isfinite(reward.value):
+        return reward
+    return Reward(None, why=f"the reward is {reward.value}")
 
 
 def opened_any(rollout: Rollout, tool: str) -> bool:

@@ -16,15 +16,16 @@ The tolerance for derived numbers is 0 because nothing in a gold table says that
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from wideseek.dates import common_date
 from wideseek.errors import BadInput
 from wideseek.records import Task
-from wideseek.scoring.dates import common_date
 from wideseek.table import Table, find_tables, norm_column
 
 PREPROCESS = ("norm_str", "extract_number", "norm_date")
@@ -43,6 +44,14 @@ class ColumnRule(msgspec.Struct, frozen=True):
     criterion: float | str | None = None
 
 
+class _Evaluation(msgspec.Struct):
+    """A task's `evaluation` as WideSearch writes it."""
+
+    required: list[str] | None = None
+    unique_columns: list[str] | None = None
+    eval_pipeline: dict[str, Any] | None = None
+
+
 class Spec(msgspec.Struct, frozen=True):
     """The columns of a table task. `key` is a part of `required`; there is a rule for every required column."""
 
@@ -53,9 +62,12 @@ class Spec(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, task: Task, gold: Table) -> Spec:
         """From `task.evaluation`, or derived from the gold table. Raises `BadInput` naming the task for a bad one."""
-        given = task.evaluation or {}
-        required = _names(given.get("required") or task.required or gold.columns)
-        key = _names(given.get("unique_columns") or task.unique_columns) or required[:1]
+        try:
+            given = msgspec.convert(task.evaluation or {}, _Evaluation)
+        except msgspec.ValidationError as error:
+            raise BadInput(f"task {task.instance_id}: evaluation: {error}") from error
+        required = _names(given.required or task.required or gold.columns)
+        key = _names(given.unique_columns or task.unique_columns) or required[:1]
         normed = [norm_column(name) for name in gold.columns]
         for name in required:
             if name not in normed:
@@ -69,7 +81,7 @@ class Spec(msgspec.Struct, frozen=True):
                     f"task {task.instance_id}: the key column {name!r} is not among the required ones: "
                     f"{', '.join(map(repr, required))}"
                 )
-        pipeline = {norm_column(name): rule for name, rule in (given.get("eval_pipeline") or {}).items()}
+        pipeline = {norm_column(name): rule for name, rule in (given.eval_pipeline or {}).items()}
         rules = {
             name: _given_rule(task, name, pipeline[name])
             if name in pipeline
@@ -110,7 +122,19 @@ def _given_rule(task: Task, column: str, given: Any) -> ColumnRule:
             raise BadInput(
                 f"task {task.instance_id}: evaluation of column {column!r}: {name!r} is none of {', '.join(known)}"
             )
+    if "number_near" in rule.metric and not _is_tolerance(rule.criterion):
+        raise BadInput(
+            f"task {task.instance_id}: evaluation of column {column!r}: the criterion of number_near has to be a "
+            f"number from 0 on, such as 0.05; it is {rule.criterion!r}"
+        )
     return rule
+
+
+def _is_tolerance(criterion: float | str | None) -> bool:
+    try:
+        return math.isfinite(float(criterion or 0.0)) and float(criterion or 0.0) >= 0
+    except ValueError:
+        return False
 
 
 def _derived_rule(cells: Sequence[str], *, is_key: bool) -> ColumnRule:

@@ -1,10 +1,11 @@
 """Mode `strict`, the default: WideSearch's rules with the faults repaired. Pure Python; never leaves [0, 1].
 
-    1 parse     `find_tables`: the last table with all required columns, else the last table; cells are text
-    2 columns   matched by `norm_column`, if need be after one mapping by the judge; further columns are left aside; a
-                required one that is missing makes all figures 0, as in WideSearch
-    3 rows      keys that equal no gold key are mapped by the judge; then rows are grouped by key on both sides, so that
-                the join is one to one whatever merges
+    1 parse     what was thought is left out; `find_tables`: the last table with all required columns, else the last
+                table; cells are text
+    2 columns   matched by their words (`plain.folded`), if need be after one mapping by the judge; further columns are
+                left aside; a required one that is missing makes all figures 0, as in WideSearch
+    3 rows      keys that equal no gold key are mapped by the judge, those of a numbered list without their numbers;
+                then rows are grouped by key on both sides, so that the join is one to one whatever merges
     4 cells     a joined row's key cells are right, the others by their metrics; equal cells need no judge
     5 figures   see `metrics.py`
 
@@ -21,9 +22,10 @@ import msgspec
 
 from wideseek.concurrency import together
 from wideseek.records import RowScore, Score, Task, WrongCell
-from wideseek.scoring.cells import Compare, comparison, preparation
+from wideseek.scoring.cells import Compare, Prepare, comparison, preparation
 from wideseek.scoring.judge import Case, Judge, JudgeFailed, Pair
 from wideseek.scoring.metrics import FIGURES, NOTHING_RIGHT, table_figures
+from wideseek.scoring.plain import folded, undecorated, without_number, without_thought
 from wideseek.scoring.spec import SAME_MEANING, Spec, gold_table
 from wideseek.table import Row, Table, find_tables, norm_column
 
@@ -62,11 +64,11 @@ async def strict_score(response: str, task: Task, judge: Judge, case: Case) -> S
     said = response_table(response, spec)
     if said is None:
         return _no_answer("no table in the response")
-    names = await _with_required_names(normed_columns(said), spec, judge, case)
+    names = await _with_required_names(named_columns(said, spec), spec, judge, case)
     if missing := [name for name in spec.required if name not in names]:
         return _no_answer(f"columns missing: {', '.join(missing)}")
     said_rows = _required_rows(names, said.rows, spec)
-    gold_rows = _required_rows(normed_columns(gold), gold.rows, spec)
+    gold_rows = _required_rows(named_columns(gold, spec), gold.rows, spec)
     gold_groups = _grouped(gold_rows, spec, {})
     said_groups = _grouped(said_rows, spec, await _key_mappings(said_rows, gold_rows, spec, judge, case))
     if gold_groups and not said_groups:
@@ -77,16 +79,19 @@ async def strict_score(response: str, task: Task, judge: Judge, case: Case) -> S
 
 def response_table(response: str, spec: Spec) -> Table | None:
     """The table in the response that is scored, `None` where there is none."""
-    tables = find_tables(response)
-    complete = [table for table in tables if set(spec.required) <= set(normed_columns(table))]
+    tables = find_tables(without_thought(response))
+    complete = [table for table in tables if set(spec.required) <= set(named_columns(table, spec))]
     return next(reversed(complete or tables), None)
 
 
 # ---------------------------------------------------------------------------------------------------- columns and rows
 
 
-def normed_columns(table: Table) -> list[str]:
-    return [norm_column(name) for name in table.columns]
+def named_columns(table: Table, spec: Spec) -> list[str]:
+    """The table's columns, each by the name of the required one whose words it has."""
+    required = {folded(undecorated(name)): name for name in reversed(spec.required)}
+    normed = [norm_column(name) for name in table.columns]
+    return [name if name in spec.required else required.get(folded(undecorated(name)), name) for name in normed]
 
 
 async def _with_required_names(names: list[str], spec: Spec, judge: Judge, case: Case) -> list[str]:
@@ -115,19 +120,44 @@ async def _key_mappings(
         rule, index = spec.rules[name], spec.required.index(name)
         if not {"exact_match", "llm_judge"} & set(rule.metric):
             continue
+        prepare = preparation(rule, name)
         references = {row[index] for row in gold}
-        unknown = sorted({row[index] for row in said} - references)
+        cells = {row[index] for row in said}
+        unknown = sorted(cells - references)
         if unknown:
-            known = set(map(preparation(rule), references))
-            unknown = [cell for cell in unknown if preparation(rule)(cell) not in known]
+            known = set(map(prepare, references))
+            unknown = [cell for cell in unknown if prepare(cell) not in known]
+        mappings[name] = _by_number(cells, unknown, references, prepare)
+        unknown = [cell for cell in unknown if cell not in mappings[name]]
         if unknown and references:
             mapping = await judge.map_keys(case, name, unknown, sorted(references))
-            mappings[name] = {cell: onto for cell, onto in mapping.items() if onto in references}
+            mappings[name] |= {cell: onto for cell, onto in mapping.items() if onto in references}
     return mappings
 
 
+def _by_number(cells: set[str], unknown: list[str], references: set[str], prepare: Prepare) -> dict[str, str]:
+    """Keys that differ from a reference only by the number that a list put before one of them, mapped onto it.
+
+    Only where every key of a table has such a number is it a list's: `1. FC Köln` is a name.
+    """
+    mapping: dict[str, str] = {}
+    if not unknown:
+        return mapping
+    if all(map(without_number, filter(str.strip, cells))):
+        named = {prepare(reference): reference for reference in sorted(references, reverse=True)}
+        for cell in unknown:
+            if (onto := named.get(prepare(without_number(cell) or ""))) is not None:
+                mapping[cell] = onto
+    elif all(map(without_number, filter(str.strip, references))):
+        named = {prepare(without_number(cell) or ""): cell for cell in sorted(references, reverse=True)}
+        mapping = {cell: named[prepare(cell)] for cell in unknown if prepare(cell) in named}
+    return mapping
+
+
 def _grouped(rows: Iterable[Row], spec: Spec, mappings: dict[str, dict[str, str]]) -> Groups:
-    columns = [(spec.required.index(name), preparation(spec.rules[name]), mappings.get(name, {})) for name in spec.key]
+    columns = [
+        (spec.required.index(name), preparation(spec.rules[name], name), mappings.get(name, {})) for name in spec.key
+    ]
     groups: Groups = {}
     for row in rows:
         key = tuple([prepare(mapping.get(row[i], row[i])) for i, prepare, mapping in columns])
@@ -160,7 +190,7 @@ async def _wrong_in_column(
     index: int, name: str, rows: list[_Joined], spec: Spec, judge: Judge, case: Case
 ) -> list[_Cell]:
     rule = spec.rules[name]
-    compare = comparison(rule)
+    compare = comparison(rule, name)
     wrong, open_cells = [], []
     # Most cells are equal as they stand.
     differing = [row for row in rows if not row.single or row.said[0][index] != row.gold[0][index]]

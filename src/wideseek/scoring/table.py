@@ -13,6 +13,7 @@ from datetime import date
 from typing import Literal
 
 from wideseek.records import Rollout, Score, Task
+from wideseek.scoring.frames import reader_versions
 from wideseek.scoring.judge import Case, ExactJudge, Judge, JudgeFailed
 from wideseek.scoring.official import official_figures
 from wideseek.scoring.rlinf import rlinf_figures
@@ -37,6 +38,8 @@ async def score_response(
     except JudgeFailed as failure:
         score = Score(unscored=f"judge {judge.pin}: {failure}")
     score.mode, score.judge, score.judge_cached = mode, case.usage, case.cached
+    if mode != "strict" and task.kind == "wide":
+        score.versions = reader_versions()
     return score
 
 

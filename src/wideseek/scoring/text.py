@@ -22,6 +22,7 @@ from wideseek.errors import BadInput
 from wideseek.records import Score, Task
 from wideseek.scoring.judge import Case, Judge
 from wideseek.scoring.metrics import f1 as harmonic_mean
+from wideseek.scoring.plain import without_thought
 
 _ARTICLES = frozenset({"a", "an", "the"})
 _LATEX_TEXT = re.compile(r"\\(?:text|mathrm|textbf)\{([^{}]*)\}")
@@ -57,7 +58,7 @@ def accepted_answers(task: Task) -> list[str]:
 
 def said_answer(response: str) -> tuple[str, bool]:
     """The answer in a response without what was thought before it, and whether it stands in a box."""
-    response = response.rpartition("</think>")[2]
+    response = without_thought(response)
     in_box = boxed(response)
     answer = _LATEX_TEXT.sub(r"\1", response if in_box is None else in_box)
     return answer.strip(), in_box is not None

@@ -17,7 +17,7 @@ import msgspec
 from wideseek.records import Rollout, Score
 from wideseek.roles import SINGLE, SUB, Profile
 from wideseek.scoring.judge import Judge
-from wideseek.scoring.reward import Reward, RewardConfig, opened_any, rollout_reward, turn_tokens
+from wideseek.scoring.reward import Reward, RewardConfig, finite, opened_any, rollout_reward, turn_tokens
 from wideseek.scoring.table import score_response, score_rollout
 from wideseek.team import Team, rollout_group
 from wideseek.train.advantage import group_advantages
@@ -57,7 +57,7 @@ async def make_group(
     rollouts = await rollout_group(team, question.task, config.group, config.team.workflow)
     scores = [await score_rollout(rollout, mode=config.score, judge=judge) for rollout in rollouts]
     rewarding = rewarding or partial(rollout_reward, config=reward_config(config, team.profile))
-    rewards = [rewarding(rollout, score) for rollout, score in zip(rollouts, scores, strict=True)]
+    rewards = [finite(rewarding(rollout, score)) for rollout, score in zip(rollouts, scores, strict=True)]
     for rollout, score in zip(rollouts, scores, strict=True):
         if score.value is not None:
             mark(rollout, config.credit, well_formed=await _well_formed(rollout, score), roles=config.trained)

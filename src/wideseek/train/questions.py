@@ -16,8 +16,8 @@ import numpy as np
 
 from wideseek.assets import SPLITS, world_tasks
 from wideseek.errors import BadInput
-from wideseek.records import Kind, Task, read_jsonl
-from wideseek.scoring.spec import Spec, gold_table
+from wideseek.records import Kind, Task
+from wideseek.scoring.tasks import Placed, check_tasks, placed_tasks
 from wideseek.train.settings import MarlConfig
 
 POCKET = "pocket-"
@@ -69,31 +69,18 @@ class Questions:
 
 
 def read_tasks(names: Sequence[str]) -> list[Task]:
-    """Tasks of files (.jsonl, .jsonl.gz) and of the pocket world (`pocket-train`). Raises `BadInput`."""
-    tasks: list[Task] = []
+    """Checked tasks of files (.jsonl, .jsonl.gz) and of the pocket world (`pocket-train`). Raises `BadInput`."""
+    tasks: list[Placed] = []
     for name in names:
         split = name.removeprefix(POCKET)
         if name.startswith(POCKET) and split in SPLITS:
-            tasks += world_tasks(split)
+            tasks += ((name, task) for task in world_tasks(split))
         elif Path(name).is_file():
-            tasks += read_jsonl(name, Task)
+            tasks += placed_tasks(Path(name))
         else:
             raise BadInput(f"tasks: {name!r} is neither a file nor one of {', '.join(POCKET + s for s in SPLITS)}")
-    for task in tasks:
-        _check(task)
-    return tasks
-
-
-def _check(task: Task) -> None:
-    """That an answer could be scored against the task: better told now than when it is its turn."""
-    name = task.instance_id or repr(task.question)
-    if not task.answer:
-        raise BadInput(f"tasks: {name} has no answer, so nothing could be rewarded")
-    if task.kind == "wide":
-        try:
-            Spec.of(task, gold_table(task))
-        except BadInput as error:
-            raise BadInput(f"tasks: {name}: {error}") from error
+    check_tasks(tasks)
+    return [task for _, task in tasks]
 
 
 def drawn(tasks: Sequence[Task], limit: int | None, seed: int) -> list[Task]:
