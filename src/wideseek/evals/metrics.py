@@ -19,7 +19,7 @@ from statistics import fmean
 
 import numpy as np
 
-from wideseek.answer import boxed, final_table
+from wideseek.answer import boxed, read_answer
 from wideseek.errors import ToolError
 from wideseek.evals.records import Attempt, Costs, Metric, Scores, Setup, Status, Summary, Work
 from wideseek.evals.stats import Floats, bootstrap_interval, wilson_interval
@@ -63,7 +63,8 @@ def measure(attempt: Attempt, rollout: Rollout, profile: Profile, roles: Mapping
 
 def supported(rollout: Rollout) -> float | None:
     """The share of the answer's cells that stand on a page read, `None` where there is no table or box."""
-    table = final_table(rollout.answer)
+    task = rollout.task
+    table = read_answer(rollout.answer, task.required, task.unique_columns, task.question).table
     if table is None:
         short = boxed(rollout.answer)
         if short is None:
