@@ -43,7 +43,9 @@ def test_a_first_column_that_repeats_names_no_row():
     assert [row[1] for row in table.rows] == ["x", "y", "z"]
 
 
-@pytest.mark.parametrize("about", ["| # | url |\n|---|---|\n| 1 | https://a.example |", "| 项目 | 备注 |\n|---|---|\n| a | b |"])
+@pytest.mark.parametrize(
+    "about", ["| # | url |\n|---|---|\n| 1 | https://a.example |", "| 项目 | 备注 |\n|---|---|\n| a | b |"]
+)
 def test_a_table_of_notes_or_sources_is_not_the_answer_and_is_named(about):
     table, notes = read_answer(ONE + "\n**More**\n\n" + about)
     assert len(table.rows) == 2
