@@ -12,8 +12,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from wideseek.answer import without_thought
 from wideseek.records import Score, Task
-from wideseek.scoring.plain import folded, undecorated, without_number, without_thought
+from wideseek.scoring.plain import folded, undecorated, without_number
 from wideseek.scoring.table import score_response
 from wideseek.table import Table
 

@@ -1,33 +1,229 @@
 """From an agent's last words to an answer: a table, or a short text in a box.
 
-A model is asked for one fenced markdown table; the *last* table of its text counts, because models think aloud before
-it. When a run ends before the lead has answered, `findings_table` makes the table of what the agents have reported so
-far.
+    read_answer        the table that the text gives as its answer, its cells without markup, and notes
+    answer_table       the same with the cells as they were written, for scoring
+    without_thought    the text without what was thought before it
+    findings_table     the table of what the agents have reported so far, for a run that ended before its lead answered
+
+A model is asked for one fenced markdown table and may write several. Tables with equal columns are one table. Of
+tables that differ, the one that fits the wanted columns counts, else the last that is neither of notes or sources nor
+much shorter than another. What was left aside is said in a note.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+from wideseek.contract.columns import column_sources, row_count
 from wideseek.records import Rollout
-from wideseek.table import Table, find_tables
+from wideseek.table import (
+    Row,
+    Table,
+    counts_rows,
+    norm_column,
+    norm_key,
+    plain_cell,
+    plain_key,
+    read_tables,
+)
 
 
-def final_table(text: str) -> Table | None:
-    """The last table in `text`, without a column that only numbers its rows, or `None`."""
-    tables = find_tables(text)
-    return _without_index(tables[-1]) if tables else None
+class Answered(NamedTuple):
+    """The table that a text gives, `None` where it has none, and notes on what was joined or left aside."""
+
+    table: Table | None
+    notes: list[str]
 
 
-_NUMBERING = re.compile(r"#?\d+\.?")
+def read_answer(text: str, wanted: Sequence[str] = (), key: Sequence[str] = (), question: str = "") -> Answered:
+    """The table in `text` for people and files: cells without markup, no column that only numbers the rows.
+
+    `wanted` and `key` are the columns that were asked for, by which tables are chosen and joined. A column of ranks
+    that counts 1, 2, 3 stays if it is wanted, or if no columns are and the `question` speaks of an order.
+    """
+    table, notes = answer_table(text, wanted, key, question)
+    return Answered(_plain(table) if table else None, notes)
 
 
-def _without_index(table: Table) -> Table:
-    """A first column without a name that numbers the rows is an index (pandas prints one so), not data."""
+def final_table(text: str, wanted: Sequence[str] = ()) -> Table | None:
+    """The table of `read_answer` without its notes."""
+    return read_answer(text, wanted).table
+
+
+def answer_table(text: str, wanted: Sequence[str] = (), key: Sequence[str] = (), question: str = "") -> Answered:
+    """The table in `text` with its cells as they were written; see `read_answer`."""
+    groups: dict[tuple[str, ...], list[tuple[Table, list[str]]]] = {}
+    last: tuple[str, ...] = ()
+    for found, doubts in read_tables(without_thought(text)):
+        table, dropped = _without_index(found, wanted, question)
+        names = tuple(sorted(map(norm_column, table.columns)))
+        if last and not any(names) and len(names) == len(last):  # it goes on with the table before it
+            table, names = Table(groups[last][0][0].columns, table.rows), last
+        groups.setdefault(names, []).append((table, doubts + dropped))
+        last = names
+    if not groups:
+        return Answered(None, [])
+    joined = [(*_joined([table for table, _ in group], key), group) for group in groups.values()]
+    chosen = _chosen([table for table, _, _ in joined], wanted)
+    table, notes, group = joined[chosen]
+    doubts = list(dict.fromkeys(doubt for _, said in group for doubt in said))
+    return Answered(table, doubts + notes + [_aside(t, len(g)) for i, (t, _, g) in enumerate(joined) if i != chosen])
+
+
+def _aside(table: Table, count: int) -> str:
+    columns = ", ".join(table.columns[:8]) + (", ..." if table.columns[8:] else "")
+    some = "1 other table" if count == 1 else f"{count} other tables"
+    were = "was" if count == 1 else "were"
+    return f"{some} with the columns {columns} ({row_count(len(table.rows))}) {were} left aside."
+
+
+# ------------------------------------------------------------------------------------------------ which table it is
+
+_ABOUT = {
+    "note", "notes", "remark", "remarks", "comment", "comments", "source", "sources", "reference", "references",
+    "citation", "citations", "url", "urls", "link", "links", "footnote", "footnotes", "备注", "注释", "说明", "来源",
+    "资料来源", "参考资料", "参考文献", "链接", "网址",
+}  # fmt: skip
+_ABOUT_WHAT = {
+    "", "#", "no", "nr", "id", "ref", "item", "items", "field", "column", "topic", "title", "name", "page", "site",
+    "website", "number", "publisher", "date", "accessed", "used for", "序号", "编号", "项目", "标题", "字段", "网站",
+}  # fmt: skip
+
+
+def _is_about(table: Table) -> bool:
+    """Whether this is a table of notes or sources: a column says so, and none holds anything else."""
+    names = {" ".join(name.casefold().split()).strip(" .:：*") for name in table.columns}
+    return bool(names & _ABOUT) and names <= _ABOUT | _ABOUT_WHAT
+
+
+def _chosen(tables: Sequence[Table], wanted: Sequence[str]) -> int:
+    """The index of the table that is the answer."""
+    candidates = list(range(len(tables)))
+    if wanted:
+        fits = [sum(map(bool, _sources(table, wanted))) for table in tables]
+        candidates = [i for i in candidates if fits[i] == max(fits)]
+    candidates = [i for i in candidates if not _is_about(tables[i])] or candidates
+    most = max(len(tables[i].rows) for i in candidates)
+    return [i for i in candidates if 2 * len(tables[i].rows) >= most][-1]
+
+
+def _sources(table: Table, wanted: Sequence[str]) -> list[list[int]]:
+    return column_sources(Table(table.columns), wanted, wanted[0])[0]
+
+
+# ---------------------------------------------------------------------------------------- several tables become one
+
+
+def _joined(tables: Sequence[Table], key: Sequence[str]) -> tuple[Table, list[str]]:
+    """Tables of equal columns as one: rows in order; where two tables have a row of one key, the later table's."""
+    if len(tables) == 1:
+        return tables[0], []
+    columns = tables[0].columns
+    parts = [_reordered(table, columns) for table in tables]
+    at = _key_of(parts, columns, key)
+    placed: dict[tuple[str, ...], list[Row]] = {}
+    replaced = 0
+    for rows in parts:
+        own: dict[tuple[str, ...], list[Row]] = {}
+        for number, row in enumerate(rows):
+            name = tuple(norm_key(plain_key(row[i])) for i in at)
+            own.setdefault(name if any(name) else (*map(str, row), str(number)), []).append(row)
+        for name, said in own.items():
+            replaced += name in placed and _normed(placed[name]) != _normed(said)
+            placed[name] = said
+    notes = [f"{len(tables)} tables with the same columns were joined."]
+    if replaced:
+        notes.append(f"{row_count(replaced)} differed between these tables; the later table's cells were kept.")
+    return Table(columns, [row for rows in placed.values() for row in rows]), notes
+
+
+def _normed(rows: Sequence[Row]) -> list[list[str]]:
+    return [[norm_key(plain_key(cell)) for cell in row] for row in rows]
+
+
+def _reordered(table: Table, columns: Sequence[str]) -> list[Row]:
+    """The rows with their cells in the order of `columns`, which are the table's own, perhaps in another order."""
+    open_places: dict[str, list[int]] = {}
+    for i, name in enumerate(table.columns):
+        open_places.setdefault(norm_column(name), []).append(i)
+    order = [open_places[norm_column(name)].pop(0) for name in columns]
+    return [[row[i] for i in order] for row in table.rows]
+
+
+def _key_of(parts: Sequence[Sequence[Row]], columns: Sequence[str], key: Sequence[str]) -> list[int]:
+    """The columns that name a row: the key's, else the first that does not count, else, if that repeats, all."""
+    names = list(map(norm_column, columns))
+    if key and all(norm_column(name) in names for name in key):
+        return [names.index(norm_column(name)) for name in key]
+    everything = list(range(len(columns)))
+    first = next((i for i in everything if not all(counts_rows([row[i] for row in p]) for p in parts if p)), 0)
+    distinct = all(len({norm_key(plain_key(row[first])) for row in part}) == len(part) for part in parts)
+    return [first] if distinct else everything
+
+
+# ----------------------------------------------------------------------------------------------------------- cleaning
+
+_NUMBERED = {
+    "#", "no", "nº", "n°", "№", "nr", "num", "number", "s/n", "sn", "slno", "srno", "sno", "index", "idx", "row",
+    "row#", "序号", "编号", "番号", "순번",
+}  # fmt: skip
+_RANKED = {"rank", "ranking", "position", "pos", "排名", "名次", "排序"}
+_ORDER = re.compile(r"rank|\btop\b|position|place|order|sort|排|名次|前\s*[0-9一二三四五六七八九十]", re.IGNORECASE)
+
+
+def _without_index(table: Table, wanted: Sequence[str] = (), question: str = "") -> tuple[Table, list[str]]:
+    """The table without a first column that only numbers the rows, as pandas and models write one, and a note."""
     first, *others = table.columns or [""]
-    is_index = not first and others and all(_NUMBERING.fullmatch(row[0]) for row in table.rows)
-    return Table(others, [row[1:] for row in table.rows]) if is_index else table
+    if not others or not table.rows or norm_column(first) in set(map(norm_column, wanted)):
+        return table, []
+    cells, name = [row[0] for row in table.rows], norm_column(plain_cell(first)).replace(".", "")
+    unnamed = not first and all(re.fullmatch(r"#?\d+\.?", cell) for cell in cells)
+    ranked = name in _RANKED and (wanted or not _ORDER.search(question))
+    if not unnamed and not ((name in _NUMBERED or ranked) and counts_rows(cells)):
+        return table, []
+    notes = [f"Column {first!r} only numbers the rows and was left out."] if first else []
+    return Table(others, [row[1:] for row in table.rows]), notes
+
+
+_ADDRESSES = re.compile(r"url|link|website|web site|homepage|网址|链接|官网|网站", re.IGNORECASE)
+
+
+def _plain(table: Table) -> Table:
+    """The table with its names and cells as text, without markup; a column of addresses keeps its links' targets."""
+    address = [bool(_ADDRESSES.search(name)) for name in table.columns]
+    rows = [[plain_cell(c, address=a) for c, a in zip(row, address, strict=True)] for row in table.rows]
+    return Table([plain_cell(name) for name in table.columns], rows)
+
+
+_THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+_LINE_CHARS = 400  # so much of a line is looked at for a mark's surroundings
+
+
+def without_thought(text: str) -> str:
+    """The text without `<think>...</think>`: up to a closing mark whose opening is missing, from one never closed."""
+    kept: list[str] = []
+    start, depth = 0, 0
+    for mark in _THOUGHT.finditer(text):
+        if _is_quoted(text, mark.start()):
+            continue
+        if not mark[1]:
+            if depth == 0:
+                kept.append(text[start : mark.start()])
+            depth = 1
+        elif depth == 0:
+            kept.clear()  # a chat template opened it before the text began
+        else:
+            depth = 0
+        start = mark.end()
+    return "".join(kept) if depth else "".join([*kept, text[start:]])
+
+
+def _is_quoted(text: str, at: int) -> bool:
+    """Whether a mark stands in a cell or in code: then the text speaks of it."""
+    before = text[max(0, at - _LINE_CHARS) : at].rpartition("\n")[2]
+    return "|" in before or before.count("`") % 2 == 1
 
 
 def boxed(text: str) -> str | None:
@@ -54,7 +250,8 @@ def findings_table(
     table, the rows are the reports themselves, one per subtask, unless the lead has said why it gives no table.
     """
     reports = [(run.prompt, run.turns[-1].completion.text) for run in rollout.trajectories if run.turns]
-    tables = [shaped(_without_index(table)) for _, text in reports for table in find_tables(text)[-1:] if table.rows]
+    read = [read_answer(text, rollout.task.required, key).table for _, text in reports]
+    tables = [shaped(table) for table in read if table and table.rows]
     if tables:
         first, *rest = tables
         merged, _ = first.merge(rest, list(key) or first.columns[:1])

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
-from wideseek.answer import boxed, final_table, findings_table
+from wideseek.answer import boxed, findings_table, read_answer
 from wideseek.assembly import check_verifier, default_model, open_team, open_verifier, settled, sheet_of
 from wideseek.budget import Budget, Limits
 from wideseek.config import Config
@@ -341,8 +341,8 @@ def _result(
     schema: type[pydantic.BaseModel] | None,
     min_supported: float,
 ) -> Result:
-    answered, contract = _answered_table(rollout), request.contract
-    table, notes = (answered, []) if answered else _findings(rollout, contract)
+    (answered, notes), contract = _answered_table(rollout), request.contract
+    table, notes = (answered, notes) if answered else _findings(rollout, contract)
     typed: list[Any] | None = None
     if contract:
         table, repairs = contract.conform(table)
@@ -415,12 +415,13 @@ def _findings(rollout: Rollout, contract: Contract | None) -> tuple[Table, list[
     return Table(contract.columns), notes + [f"{task}: {finding}" for task, finding in table.rows]
 
 
-def _answered_table(rollout: Rollout) -> Table | None:
-    """The lead's table; a short answer in a box is a table of one cell."""
-    table = final_table(rollout.answer)
+def _answered_table(rollout: Rollout) -> tuple[Table | None, list[str]]:
+    """The lead's table and notes on its reading; a short answer in a box is a table of one cell."""
+    task = rollout.task
+    table, notes = read_answer(rollout.answer, task.required, task.unique_columns, task.question)
     if table is None and (short := boxed(rollout.answer)) is not None:
-        return Table(["answer"], [[short]])
-    return table
+        return Table(["answer"], [[short]]), notes
+    return table, notes
 
 
 def _failures(rollout: Rollout) -> list[str]:

@@ -19,7 +19,7 @@ from statistics import fmean
 
 import numpy as np
 
-from wideseek.answer import boxed, final_table
+from wideseek.answer import boxed, read_answer
 from wideseek.errors import ToolError
 from wideseek.evals.records import Attempt, Costs, Metric, Scores, Setup, Status, Summary, Work
 from wideseek.evals.stats import Floats, bootstrap_interval, wilson_interval
@@ -64,7 +64,8 @@ def measure(attempt: Attempt, rollout: Rollout, profile: Profile, roles: Mapping
 
 def levels_of(rollout: Rollout) -> Levels | None:
     """How many of the answer's cells stand on which level of evidence, `None` where there is no table or box."""
-    table = final_table(rollout.answer)
+    task = rollout.task
+    table = read_answer(rollout.answer, task.required, task.unique_columns, task.question).table
     if table is None:
         short = boxed(rollout.answer)
         if short is None:

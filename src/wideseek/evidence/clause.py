@@ -42,8 +42,8 @@ class About:
 
 
 _DENIAL = frozenset(
-    "not never no neither nor without isn't wasn't doesn't didn't aren't weren't cannot can't false falsely incorrectly "
-    "failed denies denied refused 不 没 未 非 无".split()
+    "not never no neither nor without isn't wasn't doesn't didn't aren't weren't cannot can't false falsely "
+    "incorrectly failed denies denied refused 不 没 未 非 无".split()
 )
 _DOUBT = frozenset(
     "wrong incorrect incorrectly erroneous erroneously mistaken mistakenly disputed myth legend rumour rumor hoax "

@@ -3,7 +3,6 @@
     undecorated        a cell without links, emphasis, footnote marks, flags: its words
     folded             the same text whatever its code points: NFKC, case, typographic marks, invisible characters
     without_number     a name without the number that a list put before it, `None` where there is none
-    without_thought    a response without what the model thought before it
 
 `undecorated` never empties a cell: where everything is decoration (a flag, "[1]"), the cell is what it stands for.
 """
@@ -151,29 +150,3 @@ def _plain_digit(char: str) -> str:
     if char.isascii() or unicodedata.category(char) != "Nd":
         return char
     return str(unicodedata.digit(char))
-
-
-# ------------------------------------------------------------------------------------------------------------ thought
-
-_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-_THOUGHT_END = re.compile(r"^[^|\n]*</(?:think|thinking|thought|reasoning)>", re.MULTILINE | re.IGNORECASE)
-_THOUGHT_START = re.compile(r"^[^|\n]*?(?=<(?:think|thinking|thought|reasoning)>)", re.MULTILINE | re.IGNORECASE)
-
-
-def without_thought(response: str) -> str:
-    """The response without its thoughts: blocks in tags, all before a lone closing tag, all behind a lone opening one.
-
-    A tag that stands behind a bar does not count, so that a cell may speak of `<think>`.
-    """
-    if "<" not in response:
-        return response
-    text = response
-    while start := _THOUGHT_START.search(text):
-        block = _THOUGHT.match(text, start.end())
-        if block is None:
-            break
-        text = text[: start.end()] + "\n" + text[block.end() :]
-    ends = list(_THOUGHT_END.finditer(text))
-    text = text[ends[-1].end() :] if ends else text
-    start = _THOUGHT_START.search(text)
-    return text[: start.end()] if start else text

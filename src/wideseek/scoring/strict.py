@@ -1,7 +1,6 @@
 """Mode `strict`, the default: WideSearch's rules with the faults repaired. Pure Python; never leaves [0, 1].
 
-    1 parse     what was thought is left out; `find_tables`: the last table with all required columns, else the last
-                table; cells are text
+    1 parse     `answer_table`, as `ask` reads: the table that fits the required columns best; cells are text
     2 columns   matched by their words (`plain.folded`), if need be after one mapping by the judge; further columns are
                 left aside; a required one that is missing makes all figures 0, as in WideSearch
     3 rows      keys that equal no gold key are mapped by the judge, those of a numbered list without their numbers;
@@ -20,14 +19,15 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from wideseek.answer import answer_table
 from wideseek.concurrency import together
 from wideseek.records import RowScore, Score, Task, WrongCell
 from wideseek.scoring.cells import Compare, Prepare, comparison, preparation
 from wideseek.scoring.judge import Case, Judge, JudgeFailed, Pair
 from wideseek.scoring.metrics import FIGURES, NOTHING_RIGHT, table_figures
-from wideseek.scoring.plain import folded, undecorated, without_number, without_thought
+from wideseek.scoring.plain import folded, undecorated, without_number
 from wideseek.scoring.spec import SAME_MEANING, Spec, gold_table
-from wideseek.table import Row, Table, find_tables, norm_column
+from wideseek.table import Row, Table, norm_column
 
 Key = tuple[str, ...]
 Groups = dict[Key, list[Row]]
@@ -79,9 +79,7 @@ async def strict_score(response: str, task: Task, judge: Judge, case: Case) -> S
 
 def response_table(response: str, spec: Spec) -> Table | None:
     """The table in the response that is scored, `None` where there is none."""
-    tables = find_tables(without_thought(response))
-    complete = [table for table in tables if set(spec.required) <= set(named_columns(table, spec))]
-    return next(reversed(complete or tables), None)
+    return answer_table(response, spec.required, spec.key).table
 
 
 # ---------------------------------------------------------------------------------------------------- columns and rows

@@ -17,12 +17,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from wideseek.answer import boxed
+from wideseek.answer import boxed, without_thought
 from wideseek.errors import BadInput
 from wideseek.records import Score, Task
 from wideseek.scoring.judge import Case, Judge
 from wideseek.scoring.metrics import f1 as harmonic_mean
-from wideseek.scoring.plain import without_thought
 
 _ARTICLES = frozenset({"a", "an", "the"})
 _LATEX_TEXT = re.compile(r"\\(?:text|mathrm|textbf)\{([^{}]*)\}")

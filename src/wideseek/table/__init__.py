@@ -2,10 +2,12 @@
 
     Table           columns and rows; `from_*` readers, `to_*` writers, `rename`, `select`, `dedupe`, `merge`
     find_tables     every pipe table in a model's answer, in order of appearance
+    read_tables     the same, each with notes on what could not be told
     write_xlsx      several named sheets in one workbook; `xlsx_bytes` gives it without writing it
     merge_tables    partial tables put together by key, with notes on what was left out
 
     markdown.py     pipe tables: how they are found, and what is escaped
+    cells.py        plain_cell, plain_key, counts_rows: what decorates a cell, and what only numbers rows
     exchange.py     CSV, JSON, HTML
     workbook.py     XLSX
     rows.py         norm_column, norm_key, rows_by_key, first_filled, fold: how columns and rows are matched and merged
@@ -23,8 +25,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wideseek.errors import BadInput
+from wideseek.table.cells import counts_rows, plain_cell, plain_key
 from wideseek.table.exchange import grid_csv, grid_html, grid_json, read_csv, read_json
-from wideseek.table.markdown import find_grids, grid_markdown
+from wideseek.table.markdown import find_grids, grid_markdown, read_grids
 from wideseek.table.rows import Grid, Row, first_filled, fold, norm_column, norm_key, rows_by_key
 from wideseek.table.workbook import read_workbook, workbook_bytes, write_workbook
 
@@ -34,12 +37,16 @@ if TYPE_CHECKING:
 __all__ = [
     "Row",
     "Table",
+    "counts_rows",
     "find_tables",
     "first_filled",
     "fold",
     "merge_tables",
     "norm_column",
     "norm_key",
+    "plain_cell",
+    "plain_key",
+    "read_tables",
     "rows_by_key",
     "write_xlsx",
     "xlsx_bytes",
@@ -190,6 +197,11 @@ class Table(msgspec.Struct, frozen=True):
 def find_tables(text: str) -> list[Table]:
     """Every pipe table in `text`, fenced or not, in order of appearance; `markdown.find_grids` has the rules."""
     return [Table(columns, rows) for columns, *rows in find_grids(text)]
+
+
+def read_tables(text: str) -> list[tuple[Table, list[str]]]:
+    """Every pipe table in `text`, each with notes on what is in doubt; `markdown.read_grids` has the rules."""
+    return [(Table(columns, rows), notes) for (columns, *rows), notes in read_grids(text)]
 
 
 def write_xlsx(path: str | Path, sheets: Mapping[str, Table]) -> None:

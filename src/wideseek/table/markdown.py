@@ -1,6 +1,7 @@
 r"""Pipe tables: found in what models write, read as GitHub shows them, written so that GitHub renders them right.
 
-    find_grids       text -> runs of pipe lines -> header, separator, rows -> cells, decoded
+    read_grids       text -> runs of pipe lines -> header, separator, rows -> cells, decoded; with notes
+    find_grids       the same without the notes
     grid_markdown    cells, encoded -> lines
 
 Text survives: what is written is read back the same. What markdown cannot hold as it is gets escaped:
@@ -35,22 +36,55 @@ _TABLE_FENCES = {"", "markdown", "md", "gfm", "table", "text", "txt", "plaintext
 _FENCE_BEFORE_ROW = re.compile(r"^([ \t]*`{3,}\w*)[ \t]*(?=\|)", re.MULTILINE)
 _FENCE_AFTER_ROW = re.compile(r"(?<=\|)[ \t]*(`{3,})[ \t]*$", re.MULTILINE)
 _QUOTE_MARKS = re.compile(r"^(?:>\s*)+(?=\|)")
-_RULE_CELL = re.compile(r":?\s*-+\s*:?")
+_DASHES = r"\-‐‑‒–—―−=－─━═"
+_RULE_CELL = re.compile(rf":?\s*[{_DASHES}]+\s*:?")
+# A rule as grid tables and terminals draw it: +---+---+, |---+---|, ├───┼───┤.
+_CROSSINGS = "+┌┬┐├┼┤└┴┘┏┳┓┣╋┫┗┻┛╔╦╗╠╬╣╚╩╝╞╪╡┠╂┨╭╮╰╯"
+_DRAWN_RULE = re.compile(rf"(?=.*[{_CROSSINGS}])(?=.*[{_DASHES}]{{2}})[{_CROSSINGS}{_DASHES}:|│┃║]+")
+_OTHER_BARS = re.compile("[｜│┃║]")
+# Where a bar may stand that parts no cells: code, wiki links, links, formulas.
+_UNSPLIT = re.compile(r"(`+)[^`]+\1|\[\[[^\[\]]+\]\]|\[[^\[\]]+\]\([^()]*\)|\$[^$]+\$")
+_SPARE_CELLS = 20_000
 
 
 def find_grids(text: str) -> list[Grid]:
-    """Every pipe table in `text`, fenced or not, in order of appearance. Never raises.
+    """Every pipe table in `text`; `read_grids` has the rules."""
+    return [grid for grid, _ in read_grids(text)]
+
+
+def read_grids(text: str) -> list[tuple[Grid, list[str]]]:
+    """Every pipe table in `text`, fenced or not, in order of appearance, with notes on what is in doubt. Never raises.
 
     A table is a header and a separator row (`|---|---|`), with the rows that follow; prose with a pipe in it, before or
     after, is not part of it. Only where there is no such table, runs of two or more pipe lines with equally many cells
     count. Fences that name a programming language are skipped. What models write is put right:
 
     * outer pipes may be missing, blank lines may stand between rows;
-    * a short row is filled up with empty cells; in a long one, what is too much is joined to the last cell.
+    * a short row is filled up with empty cells; a long one is read once more with the bars in code, links and formulas
+      as text, and if it is still too long, what is too much is joined to the last cell, with a note;
+    * a row that is broken over two lines is one row;
+    * separators may be written in other dashes or drawn (`+---+`, `├───┤`), bars as `｜` or `│`;
+    * rows that follow a table, after prose, without a header and with as many cells, go on with it.
+
+    A table has at most as many cells as its text has characters, and 20,000: further rows are left out, with a note.
     """
     runs = list(_pipe_runs(text))
-    headed = [grid for run in runs if (grid := _headed_grid(run))]
-    return headed or [grid for run in runs if (grid := _headless_grid(run))]
+    headed: list[tuple[Grid, list[str]]] = []
+    for run in runs:
+        if (read := _headed_grid(run)) is not None:
+            headed.append(read)
+        elif headed:
+            headed[-1][0].extend(_continuing_rows(run, headed[-1][0][0]))
+    return headed or [(grid, []) for run in runs if (grid := _headless_grid(run))]
+
+
+def _continuing_rows(lines: list[str], columns: Row) -> list[Row]:
+    """The rows of lines that go on with a table of these columns, or none."""
+    rows = [_cells(line) for line in lines]
+    fits = all(line.startswith("|") and line.endswith("|") for line in lines)
+    if len(columns) < 2 or not fits or any(len(row) != len(columns) for row in rows):
+        return []
+    return rows[1:] if rows[0] == columns else rows
 
 
 def _pipe_runs(text: str) -> Iterator[list[str]]:
@@ -94,31 +128,73 @@ def _lines(text: str) -> Iterator[str | None]:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = _FENCE_AFTER_ROW.sub(r"\n\1", _FENCE_BEFORE_ROW.sub(r"\1\n", text))
     language: str | None = None
+    ruled: bool | None = None  # whether the table that is being read has its separator; `None` before its header
     for line in map(str.strip, text.split("\n")):
         if fence := _FENCE.fullmatch(line):
             # A bare fence closes the open block; one with a word opens a block, even inside an unclosed one.
             named = fence[1].lower()
             language = named if named or language is None else None
             yield None
+            ruled = None
         elif (language or "") in _TABLE_FENCES:
-            yield _QUOTE_MARKS.sub("", line)
+            line = _QUOTE_MARKS.sub("", line)
+            if _DRAWN_RULE.fullmatch(line):
+                if ruled is False:
+                    yield "|---|"
+                    ruled = True
+                continue
+            line = line if "|" in line else _OTHER_BARS.sub("|", line)
+            if "|" not in line:
+                ruled = None
+            elif ruled is None:
+                ruled = False
+            yield line
 
 
-def _headed_grid(lines: list[str]) -> Grid | None:
-    """The table whose header stands right above the first separator row."""
+def _headed_grid(lines: list[str]) -> tuple[Grid, list[str]] | None:
+    """The table whose header stands right above the first separator row, with notes."""
     # Further down only a long rule is a separator: a row of single dashes means "unknown" in all columns.
     separators = (i for i, line in enumerate(lines[1:], 1) if _is_separator(line) and (i == 1 or "---" in line))
     if (at := next(separators, None)) is None:
         return None
     columns = _cells(lines[at - 1])
-    outer_pipes = lines[at - 1].startswith("|")
+    width, outer_pipes = len(columns), lines[at - 1].startswith("|")
+    most = (_SPARE_CELLS + sum(map(len, lines))) // width
     rows: list[Row] = []
-    for line in lines[at + 1 :]:
+    long = left_out = 0
+    rest = iter(_whole_lines(lines[at + 1 :], width) if outer_pipes else lines[at + 1 :])
+    for line in rest:
         cells = _cells(line)
-        if outer_pipes and len(cells) != len(columns) and not (line.startswith("|") or line.endswith("|")):
+        if outer_pipes and len(cells) != width and not (line.startswith("|") or line.endswith("|")):
             break  # prose right below the table
-        rows.append(_fitted(cells, len(columns)))
-    return [columns, *rows]
+        if len(rows) >= most:
+            left_out += 1
+            continue
+        if len(cells) > width and len(unsplit := _cells(line, unsplit=True)) <= width:
+            cells = unsplit
+        long += any(cells[width:])
+        rows.append(_fitted(cells, width))
+    notes = []
+    if long:
+        some = "1 row has" if long == 1 else f"{long} rows have"
+        notes.append(f"{some} more cells than there are columns; the last cell holds what was too much.")
+    if left_out:
+        notes.append(f"{left_out} nearly empty rows were left out: the table has {width} columns, its rows few cells.")
+    return [columns, *rows], notes
+
+
+def _whole_lines(lines: list[str], width: int) -> Iterator[str]:
+    """The lines, with a row that is broken over two of them put together by a line break."""
+    at = 0
+    while at < len(lines):
+        line, after = lines[at], lines[at + 1] if at + 1 < len(lines) else "|"
+        broken = line.startswith("|") and not line.endswith("|") and not after.startswith("|") and after.endswith("|")
+        if broken and len(_raw_cells(line)) + len(_raw_cells(after)) - 1 == width:
+            yield f"{line}<br>{after}"
+            at += 2
+        else:
+            yield line
+            at += 1
 
 
 def _headless_grid(lines: list[str]) -> Grid | None:
@@ -139,7 +215,10 @@ def _is_separator(line: str) -> bool:
 _ESCAPING = frozenset("\\&<")
 
 
-def _cells(line: str) -> Row:
+def _cells(line: str, *, unsplit: bool = False) -> Row:
+    """The decoded cells; with `unsplit`, bars in code, links and formulas part no cells."""
+    if unsplit:
+        line = _UNSPLIT.sub(lambda match: re.sub(r"(?<!\\)\|", r"\\|", match[0]), line)
     cells = _raw_cells(line)
     if _ESCAPING.isdisjoint(line):  # most lines hold nothing to decode
         return cells

@@ -33,6 +33,7 @@ _XLSX_CELL_LIMIT = 32_767
 _XLSX_LINK_LIMIT, _XLSX_MOST_LINKS = 2_079, 65_530  # characters of a link, links on a sheet
 _WEB_ADDRESS = re.compile(r"https?://[^\s\x00-\x1f\ud800-\udfff]+", re.IGNORECASE)
 _WIDEST = 60
+_MOST_CELLS = 20_000_000  # in the rectangle that a sheet is read as, empty ones included
 
 
 def write_workbook(path: str | Path, sheets: Mapping[str, Grid]) -> None:
@@ -106,7 +107,25 @@ def _display_width(text: str) -> int:
 
 def read_workbook(path: Path, sheet: str | None) -> Grid:
     """The grid on the named sheet, or on the first one. Raises `BadInput` naming the file for what cannot be read."""
-    return _sheet_grid(_open_sheet(path, sheet))
+    opened = _open_sheet(path, sheet)
+    height, width = _extent(opened)
+    if height * width > _MOST_CELLS:
+        raise BadInput(
+            f"{path}: sheet {opened.title!r} has {height:,} rows and {width:,} columns, too many to read (at most "
+            f"{_MOST_CELLS:,} cells): delete what stands far below or beside the table"
+        )
+    return _sheet_grid(opened)
+
+
+def _extent(sheet: Worksheet) -> tuple[int, int]:
+    """How many rows and columns the sheet's cells and its autofilter cover."""
+    from openpyxl.utils import range_boundaries
+
+    right = bottom = 0
+    if sheet.auto_filter.ref:
+        _, _, last_column, last_row = range_boundaries(sheet.auto_filter.ref)
+        right, bottom = last_column or 0, last_row or 0
+    return max(sheet.max_row, bottom), max(sheet.max_column, right)
 
 
 def _open_sheet(path: Path, name: str | None) -> Worksheet:
