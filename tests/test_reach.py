@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from wideseek.reach import out_of_reach
-from wideseek.records import Page, Rollout, Task
+from typing import Any
 
-from .helpers import MemorySource, delegate, script, team
+import pytest
+
+import wideseek
+from wideseek.assets import world_pages, world_tasks
+from wideseek.reach import nearest_questions, out_of_reach
+from wideseek.records import Page, Rollout, Task, Trajectory, read_jsonl
+
+from .helpers import HOST, LIGHTHOUSES, MemorySource, delegate, lighthouse_pages, script, team
 
 QUESTION = "Which lighthouses of Denmark are there? Give height for each."
 
@@ -67,3 +73,153 @@ async def test_an_answer_that_stands_on_no_page_is_told():
 async def test_who_searched_for_nothing_knows_nothing():
     run = await team("I just know", "done").solve(Task(question=QUESTION))
     assert out_of_reach(run, None) == "nothing was searched for"
+
+
+# ------------------------------------------------------------------------- a table that was shown, beside the question
+
+
+async def shown(
+    question: str, *rows: str, columns: str = "height", subject: str = "lighthouses of Denmark"
+) -> str | None:
+    """Why a table of `columns` is refused whose lead had the list found and then every lighthouse looked up."""
+    header = f"| name | {columns} |\n|{'---|' * (columns.count('|') + 2)}\n"
+    lead = script(
+        delegate(f"list {subject}"),
+        delegate(*(f"get #{number} {name} | {columns}" for number, name in enumerate(LIGHTHOUSES, 1))),
+        f"```markdown\n{header}{chr(10).join(rows)}\n```",
+    )
+    run = await team(lead, _reads_its_page, MemorySource()).solve(Task(question=question))
+    return out_of_reach(run, 1.0)
+
+
+def _reads_its_page(run: Trajectory) -> Any:
+    name = next((name for name in LIGHTHOUSES if name in run.prompt), "")
+    query = name or run.prompt.removeprefix("list ")
+    url = f"{HOST}/{name.lower() or 'lighthouses-of-denmark'}"
+    return script([("search", {"query": query})], [("access", {"url": url})], "done")(run)
+
+
+HEIGHTS = ("| Bovbjerg | 26 m |", "| Hanstholm | 23 m |", "| Dueodde | 47 m |")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "List all lighthouses of Denmark with their height.",
+        "Hello! Could you give me an overview of the lighthouses of Denmark, including the height of each? Thanks!",
+        "lighthouses of Denmark: height",
+        "Show me the heights for all lighthouses in Denmark.",
+    ],
+)
+async def test_a_table_of_what_was_asked_is_within_reach(question: str):
+    assert await shown(question, *HEIGHTS) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "left"),
+    [
+        ("List all lighthouses of Denmark and Sweden with their height.", "Sweden"),
+        ("List all lighthouses of Denmark except Bovbjerg with their height.", "except, Bovbjerg"),
+        ("List the sorted lighthouses of Denmark with their height.", "sorted"),
+        ("List all lighthouses of Denmark, past and present, with their height.", "past, present"),
+        ("List the 2 largest lighthouses of Denmark with their height.", "2, largest"),
+        ("List all lighthouses of Denmark not on an island with their height.", "not, island"),
+        ("How many lighthouses of Denmark are there? Give their height.", "How, many"),
+    ],
+)
+async def test_words_that_nothing_accounts_for_are_told(question: str, left: str):
+    assert await shown(question, *HEIGHTS) == f"nothing accounts for these words of the question: {left}"
+
+
+@pytest.mark.parametrize("column", ["height in km2", "height sorted by year", "height without year", "present height"])
+async def test_a_column_with_more_words_than_a_label_is_told(column: str):
+    why = await shown(f"List all lighthouses of Denmark with their {column}.", *HEIGHTS)
+    assert why == f"no page that was read has a line called {column}"
+
+
+async def test_a_column_that_no_page_has_is_told():
+    question = "List all lighthouses of Denmark with their keeper."
+    assert await shown(question, *HEIGHTS, columns="keeper") == "no page that was read has a line called keeper"
+
+
+async def test_a_column_of_the_question_that_the_table_lacks_is_told():
+    question = "List all lighthouses of Denmark with their height and keeper."
+    assert await shown(question, *HEIGHTS) == "no page that was read has a line called keeper"
+    question = "List all lighthouses of Denmark with their height and year."
+    assert await shown(question, *HEIGHTS) == "nothing accounts for these words of the question: year"
+
+
+async def test_a_column_that_was_not_asked_for_is_told():
+    rows = ("| Bovbjerg | 26 m | 1877 |",)
+    question = "List all lighthouses of Denmark with their height."
+    assert await shown(question, *rows, columns="height | year") == "year was not asked for"
+
+
+async def test_a_row_that_fails_the_question_s_test_is_told():
+    question = "List all lighthouses of Denmark whose year is above 1850, with their height."
+    assert await shown(question, HEIGHTS[0], HEIGHTS[2]) is None
+    assert await shown(question, *HEIGHTS) == "these rows do not pass the test of the question (year): Hanstholm"
+
+
+@pytest.mark.parametrize("bound", ["2 million", "10 and below 30", "0.02 km"])
+async def test_a_bound_in_other_words_than_the_pages_is_not_compared(bound: str):
+    question = f"List all lighthouses of Denmark whose height is above {bound}, with their year."
+    assert "cannot be compared" in (await shown(question, HEIGHTS[0], columns="year") or "")
+
+
+async def test_scraps_of_a_call_in_a_cell_are_told():
+    question = "List all lighthouses of Denmark with their height."
+    assert 'scraps of a call (26 m"]}})' in (await shown(question, '| Bovbjerg | 26 m"]}} |') or "")
+
+
+async def test_rows_of_another_list_are_told():
+    question = "List all lighthouses of Denmark with their height."
+    assert "not on the list" in (await shown(question, "| Skagen | 46 m |", "| Bornholm | 20 m |") or "")
+
+
+# ------------------------------------------------------------------------------------------------------ what is offered
+
+
+def test_the_nearest_lists_are_offered_as_questions_with_their_own_columns():
+    assert nearest_questions("lighthuoses in Denmark by heigth", lighthouse_pages()) == [
+        "List all Lighthouses of Denmark with their height and year."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("question", "offered"),
+    [
+        ("Castles in Syria", "castles in Syria in Hama"),
+        ("airports of Niger and their ICAO codes", "airports in Niger"),
+        ("List all chemcial elments of group 18", "chemical elements of group 18"),
+        ("South Africa's administrative divisions: capital", "administrative divisions of South Africa"),
+    ],
+)
+def test_the_list_that_was_meant_is_among_those_offered(question: str, offered: str):
+    asked = nearest_questions(question, read_jsonl(world_pages(), Page))
+    assert len(asked) == 3
+    assert any(offered in one for one in asked), asked
+
+
+@pytest.mark.parametrize("question", ["", "?", '}]}"] | {', "\u0000", "里有哪些机场"])
+def test_any_text_is_offered_something(question: str):
+    assert len(nearest_questions(question, lighthouse_pages())) == 1
+
+
+@pytest.mark.parametrize(
+    "question", ["Castles in Syria", "List all chemical elements of group 18 with their boiling point."]
+)
+def test_the_expert_refuses_with_one_paragraph_that_names_what_can_be_asked(question: str):
+    result = wideseek.ask(question, model="expert")
+    assert (result.status, result.rows) == ("failed", [])
+    assert "Nearest questions that can be asked: List all " in result.reason
+    assert "\n" not in result.reason
+
+
+def test_the_words_of_every_template_are_accounted_for():
+    """No task of a split that nothing was tuned on is refused: one of each template."""
+    of_template = {task.meta["template"]: task for task in world_tasks("dev")}
+    assert len(of_template) > 40
+    for task in of_template.values():
+        result = wideseek.ask(task.question, model="expert")
+        assert result.status == "complete", result.reason

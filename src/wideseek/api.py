@@ -21,17 +21,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import msgspec
 
 from wideseek.answer import boxed, findings_table, read_answer
-from wideseek.assembly import check_verifier, default_model, open_team, open_verifier, settled, sheet_of
+from wideseek.assembly import check_verifier, default_model, open_team, open_verifier, pages_of, settled, sheet_of
 from wideseek.budget import Budget, Limits
 from wideseek.config import Config
 from wideseek.contract import Contract
-from wideseek.errors import BadInput, PolicyUnavailable, RunDirError
+from wideseek.errors import BadInput, PolicyUnavailable, RunDirError, ToolError
 from wideseek.evidence import EvidenceTable, Levels, key_columns, trace
 from wideseek.files import write_whole
 from wideseek.journal import Journal
 from wideseek.outcome import EXIT_CODES as EXIT_CODES
 from wideseek.outcome import Status, status_of
-from wideseek.reach import out_of_reach
+from wideseek.reach import nearest_questions, out_of_reach
 from wideseek.records import Rollout, Task, Trajectory, Usage, language_of
 from wideseek.roles import Profile
 from wideseek.table import Table
@@ -294,7 +294,7 @@ async def answer(
         if rollout.stop == "error" and not rollout.lead.turns:
             raise PolicyUnavailable(rollout.error)
         result = _result(request, rollout, budget, schema, config.min_supported)
-        _doubt(result, config.model)
+        _doubt(result, config)
         if config.verify:
             await _verify(result, config, budget, journal)
         if config.model == default_model() == "expert":
@@ -370,18 +370,31 @@ def _result(
     )
 
 
-def _doubt(result: Result, model: str) -> None:
-    """Withdraw an answer that a model of one world gives about another: the run has failed, and says why."""
-    world = sheet_of(model).world
+def _doubt(result: Result, config: Config) -> None:
+    """Withdraw an answer that a model of one world gives about another: the run has failed, and says why and what can
+    be asked."""
+    world = "the bundled pocket world" if config.model == "expert" else sheet_of(config.model).world
     if not world or result.status == "interrupted" or result.rollout.partial or result.rollout.error:
         return
-    if (why := out_of_reach(result.rollout, result.supported)) is not None:
+    if config.model == "expert" and result.status == "failed":  # it says itself what it did not understand
+        result.reason = _with_offer(result.reason, result.question, config)
+    elif (why := out_of_reach(result.rollout, result.supported)) is not None:
         result.status, result.table, result.evidence, result.typed = "failed", Table(), [], None
-        result.reason = (
-            f"The bundled model {model}, which knows {world} only, could not answer this: {why}. For other questions "
+        kind = "scripted expert" if config.model == "expert" else f"bundled model {config.model}"
+        reason = (
+            f"The {kind}, which knows {world} only, could not answer this: {why}. For other questions "
             "choose a language model (--model openai/NAME, or --model http://HOST:PORT/v1#NAME) and your own pages "
             "(--corpus FOLDER); `wideseek tasks pocket` shows what can be asked here."
         )
+        result.reason = _with_offer(reason, result.question, config)
+
+
+def _with_offer(reason: str, question: str, config: Config) -> str:
+    """The reason, and the nearest questions that the pages which were searched can answer."""
+    with contextlib.suppress(BadInput, ToolError):  # pages that cannot be read now offer nothing
+        if offers := nearest_questions(question, pages_of(config.corpus)):
+            return f"{reason} Nearest questions that can be asked: {' | '.join(offers)}"
+    return reason
 
 
 async def _verify(result: Result, config: Config, budget: Budget, journal: Journal) -> None:

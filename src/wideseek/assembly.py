@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from wideseek.tools.base import Source
 
 if TYPE_CHECKING:
     from wideseek.policy.names import ModelName
+    from wideseek.records import Page
     from wideseek.tools.corpus import Corpus
 
 
@@ -218,6 +219,22 @@ def open_source(corpus: Path | None) -> Source:
     from wideseek.tools.corpus import Corpus
 
     return Cached(Corpus.open(corpus) if corpus else _pocket_corpus())
+
+
+MOST_LISTED = 100_000
+
+
+def pages_of(corpus: Path | None) -> Iterator[Page]:
+    """All pages of the index in `corpus`, or of the pocket world; none of one with over `MOST_LISTED` pages."""
+    from wideseek.assets import world_pages
+    from wideseek.records import Page, read_jsonl
+    from wideseek.tools.corpus import Corpus
+
+    if not corpus:
+        yield from read_jsonl(world_pages(), Page)
+        return
+    index = Corpus.open(corpus)
+    yield from index.pages() if len(index) <= MOST_LISTED else ()
 
 
 def _pocket_corpus() -> Corpus:

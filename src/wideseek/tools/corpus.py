@@ -19,7 +19,7 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -100,6 +100,11 @@ class Corpus:
     async def page(self, url: str) -> Page | None:
         """The page at exactly this `url`. Raises `ToolError` where the index is damaged."""
         return await self._run(lambda: self._page(url))
+
+    def pages(self) -> Iterator[Page]:
+        """Every page, in the order in which they came in. Raises `ToolError` where the index is damaged."""
+        with index_errors(lambda problem: ToolError(damaged(self.path, problem))):
+            yield from (Page(*row) for row in self._rows("SELECT url, title, text FROM pages ORDER BY id"))
 
     async def close(self) -> None:
         """Wait for lookups that run, then close the files. Closing twice does nothing more."""
