@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import sys
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -150,6 +151,13 @@ def test_what_the_promises_and_the_page_on_evidence_link_to_is_there():
             assert (ROOT / "docs" / link).exists(), link
         for module in re.findall(r"`((?:evidence|scoring|tools|reach)/\w+\.py)`", text):
             assert (ROOT / "src" / "wideseek" / module).is_file(), module
+
+
+def test_the_floors_of_the_architecture_are_those_that_the_import_contract_checks():
+    drawn = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("```")[1]
+    floors = [re.split(r" {2,}", line)[0].replace("/", "") for line in drawn.splitlines() if line[:1].strip()]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert floors == settings["tool"]["importlinter"]["contracts"][0]["layers"]
 
 
 def evidence_examples() -> list[tuple[str, str, str, str]]:
