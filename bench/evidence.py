@@ -134,8 +134,10 @@ def grid(title: str, counts: Counts) -> Grid:
 
 
 def speed() -> dict[str, float]:
-    """One cold call of `trace`; pages prepared as `ask` does when they are read, and one call with them; beside one pass
-    of `str.split` over all texts."""
+    """One cold call of `trace`; then pages prepared as `ask` does, and one call with them.
+
+    The measure is one pass of `str.split` over all texts.
+    """
     pages, table = made_up_pages(), made_up_table()
     split = best_of(5, lambda: [page.text.split() for page in pages])
     rollout = rollout_that_read(pages)

@@ -36,7 +36,7 @@ class ReadPage:
         title = clean(page.title)
         self.title = Text(title)
         self.names, self.bare_names = _title_names(title)
-        self.is_qualified = without_bracket(title) != title
+        self.is_qualified = unqualified(title) != title
         self._text = clean(page.text)
         self.folded = fold(self._text)
         simple = _SIMPLE_WORD.findall(self.folded)
@@ -121,6 +121,13 @@ class ReadPage:
         return [s for s in sentences if value.day is not None or any(word in s.folded for word in rarest)]
 
 
+def unqualified(title: str) -> str:
+    """The title without what tells it from others of its name: `Springfield (Ohio)`, `Springfield, Ohio`."""
+    bare = without_bracket(title)
+    name, comma, rest = bare.partition(", ")
+    return name if comma and len(rest.split()) <= 3 and rest[:1].isupper() and "," not in rest else bare
+
+
 def _shared(found: list[Sentence], sentences: list[Sentence], every: list[Sentence]) -> list[Sentence]:
     if sentences is every:
         return found
@@ -135,7 +142,7 @@ def _title_names(title: str) -> tuple[frozenset[Name], frozenset[Name]]:
     if len(parts) > 1 and fold(parts[0].strip()) in _FRONT_PAGES:
         texts = [title, parts[-1]]
     names = frozenset(name for text in texts if (name := words(text)))
-    return names, frozenset(name for text in texts if (name := words(without_bracket(text))))
+    return names, frozenset(name for text in texts if (name := words(unqualified(text))))
 
 
 class Shelf:
