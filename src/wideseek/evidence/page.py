@@ -84,10 +84,24 @@ class ReadPage:
         return self._records_by_word.get(word, [])
 
     @cached_property
+    def _sentences_by_word(self) -> dict[str, list[Sentence]]:
+        by_word: dict[str, list[Sentence]] = {}
+        for sentence in self.sentences:
+            for word in set(_SIMPLE_WORD.findall(sentence.folded)):
+                by_word.setdefault(word, []).append(sentence)
+        return by_word
+
+    def sentences_naming(self, word: str) -> list[Sentence]:
+        """The sentences that hold a word of a name, perhaps inside a longer one."""
+        if _SIMPLE_WORD.fullmatch(word):
+            return self._sentences_by_word.get(word, [])
+        return [sentence for sentence in self.sentences if word in sentence.folded]
+
+    @cached_property
     def _sentences_by_value(self) -> dict[float | Day, list[Sentence]]:
         by_value: dict[float | Day, list[Sentence]] = {}
         for sentence in self.sentences:
-            if _DIGIT_OR_SPELT.search(sentence.text.folded):
+            if _DIGIT_OR_SPELT.search(sentence.folded):
                 for value in {number.value for number in sentence.numbers} | {found.day for found in sentence.dates}:
                     by_value.setdefault(value, []).append(sentence)
         return by_value
@@ -104,7 +118,7 @@ class ReadPage:
             rarest = [str(value.day[0] or value.day[2])]
         if not any(word in self.folded for word in rarest) and value.day is None:
             return []
-        return [s for s in sentences if value.day is not None or any(word in s.text.folded for word in rarest)]
+        return [s for s in sentences if value.day is not None or any(word in s.folded for word in rarest)]
 
 
 def _shared(found: list[Sentence], sentences: list[Sentence], every: list[Sentence]) -> list[Sentence]:
@@ -137,7 +151,7 @@ class Shelf:
             ready = self._pages.get(page.url)
         if ready is None:
             ready = self.indexed(page)
-            _ = ready.records, ready.simple_pairs
+            _ = ready.records, ready.simple_pairs, ready._records_by_word, ready._sentences_by_word
         return ready
 
     def indexed(self, page: Page) -> ReadPage:
