@@ -31,7 +31,7 @@ from wideseek.files import write_whole
 from wideseek.journal import Journal
 from wideseek.outcome import EXIT_CODES as EXIT_CODES
 from wideseek.outcome import Status, status_of
-from wideseek.reach import nearest_questions, out_of_reach
+from wideseek.reach import left_out, nearest_questions, out_of_reach
 from wideseek.records import Rollout, Task, Trajectory, Usage, language_of
 from wideseek.roles import Profile
 from wideseek.table import Table
@@ -378,7 +378,9 @@ def _doubt(result: Result, config: Config) -> None:
         return
     if config.model == "expert" and result.status == "failed":  # it says itself what it did not understand
         result.reason = _with_offer(result.reason, result.question, config)
-    elif (why := out_of_reach(result.rollout, result.supported)) is not None:
+        return
+    levels = result.levels
+    if (why := out_of_reach(result.rollout, levels.supported / levels.found if levels.found else None)) is not None:
         result.status, result.table, result.evidence, result.typed = "failed", Table(), [], None
         kind = "scripted expert" if config.model == "expert" else f"bundled model {config.model}"
         reason = (
@@ -387,6 +389,9 @@ def _doubt(result: Result, config: Config) -> None:
             "(--corpus FOLDER); `wideseek tasks pocket` shows what can be asked here."
         )
         result.reason = _with_offer(reason, result.question, config)
+    elif result.status == "complete" and (missing := left_out(result.rollout)):
+        result.status = "partial"
+        result.reason = f"{len(missing)} of the list's members have no row: {', '.join(missing[:5])}"
 
 
 def _with_offer(reason: str, question: str, config: Config) -> str:
