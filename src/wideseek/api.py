@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import re
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -26,13 +28,13 @@ from wideseek.budget import Budget, Limits
 from wideseek.config import Config
 from wideseek.contract import Contract
 from wideseek.errors import BadInput, PolicyUnavailable, RunDirError, ToolError
-from wideseek.evidence import EvidenceTable, Levels, key_columns, trace
+from wideseek.evidence import Evidence, EvidenceTable, Levels, Shelf, key_columns, trace
 from wideseek.files import write_whole
 from wideseek.journal import Journal
 from wideseek.outcome import EXIT_CODES as EXIT_CODES
 from wideseek.outcome import Status, status_of
 from wideseek.reach import left_out, nearest_questions, out_of_reach
-from wideseek.records import Rollout, Task, Trajectory, Usage, language_of
+from wideseek.records import Page, Rollout, Task, Trajectory, Usage, language_of
 from wideseek.roles import Profile
 from wideseek.table import Table
 from wideseek.verify import verify
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     import pydantic
 
 T = TypeVar("T")
+QUOTE_CHARS = 240
 NO_MODEL = (
     "No language model is installed: pip install 'wideseek[local]' for the bundled one, or choose one with --model."
 )
@@ -283,17 +286,21 @@ async def answer(
         if folder:
             _claim(folder, request)
         budget = Budget(Limits(**config.budget.model_dump()), spent=journal.spent())
+        shelf = Shelf()
         async with open_team(config, journal, budget) as team:
             task = _task(request, config, team.profile)
-            rollout = await team.solve(
-                task,
-                workflow=config.workflow,
-                observe=lambda rollout: watch(Watch(rollout, budget)) if watch else None,
-            )
+            with _in_background(shelf.prepare) as prepare:
+                rollout = await team.solve(
+                    task,
+                    workflow=config.workflow,
+                    observe=lambda rollout: watch(Watch(rollout, budget)) if watch else None,
+                    on_page=prepare,
+                )
             label = "; ".join(sorted({p.label for p in team.policies.values() if p.label}))
         if rollout.stop == "error" and not rollout.lead.turns:
             raise PolicyUnavailable(rollout.error)
-        result = _result(request, rollout, budget, schema, config.min_supported)
+        found = (request, rollout, budget, schema, config.min_supported, shelf)
+        result = await asyncio.to_thread(_result, *found)
         _doubt(result, config)
         if config.verify:
             await _verify(result, config, budget, journal)
@@ -305,6 +312,20 @@ async def answer(
             _write(folder / "rollout.json", rollout)
             _write(folder / "result.json", result.as_json())
     return result
+
+
+@contextlib.contextmanager
+def _in_background(job: Callable[[Page], object]) -> Iterator[Callable[[Page], None]]:
+    """Do `job` for one page after another in a thread, beside the event loop; what is left at the end is not done."""
+    thread = ThreadPoolExecutor(1, "wideseek-pages")
+
+    def submit(page: Page) -> None:
+        thread.submit(job, page)
+
+    try:
+        yield submit
+    finally:
+        thread.shutdown(wait=False, cancel_futures=True)
 
 
 def _claim(folder: Path, request: RunRequest) -> None:
@@ -340,6 +361,7 @@ def _result(
     budget: Budget,
     schema: type[pydantic.BaseModel] | None,
     min_supported: float,
+    shelf: Shelf,
 ) -> Result:
     (answered, notes), contract = _answered_table(rollout), request.contract
     table, notes = (answered, notes) if answered else _findings(rollout, contract)
@@ -351,7 +373,10 @@ def _result(
             typed, problems = contract.typed(table, schema)
             notes += problems
     key = contract.key if contract and not contract.assumed_key else key_columns(table)
-    evidence = trace(table, key, rollout)
+    if answered and (short := _short_answer(rollout)) is not None:
+        evidence = [[_mentioned(short, rollout)]]
+    else:
+        evidence = trace(table, key, rollout, shelf)
     status, reason = status_of(
         rollout, table, evidence, budget, answered=answered is not None, min_supported=min_supported
     )
@@ -437,9 +462,28 @@ def _answered_table(rollout: Rollout) -> tuple[Table | None, list[str]]:
     """The lead's table and notes on its reading; a short answer in a box is a table of one cell."""
     task = rollout.task
     table, notes = read_answer(rollout.answer, task.required, task.unique_columns, task.question)
-    if table is None and (short := boxed(rollout.answer)) is not None:
+    if table is None and (short := _short_answer(rollout)) is not None:
         return Table(["answer"], [[short]]), notes
     return table, notes
+
+
+def _short_answer(rollout: Rollout) -> str | None:
+    """The answer in a box, where the lead gave no table."""
+    task = rollout.task
+    table, _ = read_answer(rollout.answer, task.required, task.unique_columns, task.question)
+    return boxed(rollout.answer) if table is None else None
+
+
+def _mentioned(short: str, rollout: Rollout) -> Evidence:
+    """The first line read that has a short answer, which names no row and no column: it is `mentioned` at most."""
+    wanted = re.compile(rf"(?<![\w.,]){re.escape(short.strip())}(?!\w|[.,]\d)", re.I)
+    for run in rollout.trajectories if short.strip() else []:
+        for page in (rollout.pages[url] for url in run.read if url in rollout.pages):
+            for line in (page.title, *page.text.splitlines()):
+                if found := wanted.search(line):
+                    start = max(0, found.start() - QUOTE_CHARS // 2)
+                    return Evidence("mentioned", page.url, line[start : start + QUOTE_CHARS], run.path)
+    return Evidence("unsupported")
 
 
 def _failures(rollout: Rollout) -> list[str]:

@@ -77,14 +77,21 @@ class Team:
         return team
 
     async def solve(
-        self, task: Task, *, trial: int = 0, workflow: Workflow = "team", observe: Observe | None = None
+        self,
+        task: Task,
+        *,
+        trial: int = 0,
+        workflow: Workflow = "team",
+        observe: Observe | None = None,
+        on_page: Callable[[Page], None] | None = None,
     ) -> Rollout:
-        """One attempt at `task`. `observe` gets the rollout before it starts, and may watch it grow.
+        """One attempt at `task`. `observe` gets the rollout before it starts, and may watch it grow; `on_page` gets
+        each page when an agent has read it.
 
         Returns a rollout in every case but one: raises `PolicyRejected` when a model refuses the very first request of
         a role (a wrong key, an unknown model), because then the user has something to mend.
         """
-        attempt = _Attempt(self, task, trial, workflow)
+        attempt = _Attempt(self, task, trial, workflow, on_page)
         if observe:
             observe(attempt.rollout)
         return await attempt.run()
@@ -117,8 +124,10 @@ class CallSubagent:
 class _Attempt:
     """One rollout while it grows."""
 
-    def __init__(self, team: Team, task: Task, trial: int, workflow: Workflow) -> None:
-        self.team = team
+    def __init__(
+        self, team: Team, task: Task, trial: int, workflow: Workflow, on_page: Callable[[Page], None] | None
+    ) -> None:
+        self.team, self.on_page = team, on_page
         self.language = task.language or "en"
         self.scope = f"{task.instance_id or 'ask'}/{trial}"
         self.rollout = Rollout(task=task, trial=trial, workflow=workflow)
@@ -166,6 +175,7 @@ class _Attempt:
             self.team.journal,
             self.scope,
             self.rollout.pages,
+            self.on_page,
         )
         try:
             return await run_agent(run, role, self._policy(role.name), toolbox)

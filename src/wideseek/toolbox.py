@@ -8,7 +8,7 @@ Whatever the agent does wrong (a malformed call, an unknown tool, wrong argument
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,7 +44,7 @@ class Toolbox:
     """The tools of one agent, under its role's limits and the run's budget.
 
     `scope` is the task and trial: the first part of every place in the journal. Raw pages that the tools read are put
-    into `pages`, by url: the rollout's evidence.
+    into `pages`, by url: the rollout's evidence. `on_page` is called with each page that was not there before.
     """
 
     role: Role
@@ -55,6 +55,7 @@ class Toolbox:
     journal: Journal
     scope: str
     pages: dict[str, Page]
+    on_page: Callable[[Page], None] | None = None
 
     @property
     def schemas(self) -> list[ToolSchema]:
@@ -125,7 +126,8 @@ class Toolbox:
         for result in results:
             run.tool_usage = run.tool_usage + result.usage
             for page in result.pages:
-                self.pages.setdefault(page.url, page)
+                if self.pages.setdefault(page.url, page) is page and self.on_page:
+                    self.on_page(page)
                 if page.url not in run.read:
                     run.read.append(page.url)
         texts = [result.text for result in results]

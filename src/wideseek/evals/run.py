@@ -268,7 +268,8 @@ class _Evaluation:
             spent=self._folder.journal_usage(task, trial),
         )
         self._admission.paid(attempt.spent)
-        measure(attempt, rollout, team.profile, team.roles, timed=not journal.recalled)
+        timed = not journal.recalled
+        await asyncio.to_thread(measure, attempt, rollout, team.profile, team.roles, timed=timed)
         await self._save(attempt, rollout)
 
     async def _judge_again(self, task: Task, trial: int) -> None:

@@ -3,16 +3,27 @@
 levels.py    Evidence, its three levels, and how the cells of a table are counted
 keys.py      which columns name a row
 trace.py     table, key, rollout -> one Evidence per cell
+
+page.py      a page, indexed once; Shelf: the pages of a run, prepared as they are read
+layout.py    a page's text -> records (fields under labels) and sentences
+labels.py    whether a label names a column
+fit.py       whether a field says a value
+names.py     which rows a page is about; where a name stands as a whole
+clause.py    whether a clause ties a value to a column
+values.py    numbers with scale and unit, dates, cells
+text.py      cleaning, folding, words
 """
 
 from wideseek.evidence.keys import key_columns
 from wideseek.evidence.levels import Evidence, EvidenceTable, Levels, Status, Verdict, supported_share
+from wideseek.evidence.page import Shelf
 from wideseek.evidence.trace import trace
 
 __all__ = [
     "Evidence",
     "EvidenceTable",
     "Levels",
+    "Shelf",
     "Status",
     "Verdict",
     "key_columns",

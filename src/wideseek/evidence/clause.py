@@ -19,7 +19,7 @@ from wideseek.evidence.labels import STOP_WORDS, Label, meanings, same_meaning, 
 from wideseek.evidence.layout import Sentence
 from wideseek.evidence.names import named_at
 from wideseek.evidence.page import Name
-from wideseek.evidence.text import Text, is_unspaced, words
+from wideseek.evidence.text import UNSPACED, Text, is_unspaced, words
 from wideseek.evidence.values import MONTHS, SCALES, UNITS, Value, text_parts, value_of
 
 Said = Literal["tied", "near"] | None
@@ -47,8 +47,9 @@ _DENIAL = frozenset(
 )
 _DOUBT = frozenset(
     "wrong incorrect incorrectly erroneous erroneously mistaken mistakenly disputed myth legend rumour rumor hoax "
-    "fictional fiction novel imaginary supposedly misreported retracted debunked".split()
+    "fictional fiction imaginary supposedly misreported retracted debunked respectively".split()
 )
+_IN_FICTION = re.compile(r"\bin (?:the|a|his|her|this) (?:\w+ )?(?:novel|film|story|book|game|series|episode)\b", re.I)
 _SUPPOSED = frozenset(
     "than if would might may could should planned proposed expected rumoured rumored allegedly claimed supposedly "
     "hypothetical projected estimated-to hoped aims targeted unlike like as-if".split()
@@ -57,65 +58,69 @@ _OTHERS = frozenset(
     "other another second former old previous previously earlier formerly before until neighbouring neighboring "
     "nearby adjacent whether nobody originally once predecessor successor replaced".split()
 )
+_ENDED = frozenset("until before formerly till previously".split())
 _OPENERS = STOP_WORDS | frozenset(
     "it its he his she her they their this that these there although while when after before since during until under "
-    "over about between also currently originally today now both each all one two with within located situated".split()
+    "over about between also currently originally today now both each all one two with within located situated built "
+    "cast made set born known held written drawn sold bought first".split()
 )
 _AFTER_NUMBER = STOP_WORDS | frozenset(
     "which who where when while but than after before during since until more less out among above below ago long tall "
     "high wide deep".split()
 )
-_DATE_COLUMNS = {"year", "dat", "date", "day", "season", "edition"}
+_PEOPLE = frozenset({"people", "persons", "inhabitants", "residents"})
+_DATE_COLUMNS = {"year", "dat", "date", "day", "season", "edition", *"年份日期月"}
 _EVENTS = {
     stem(word)
     for word in "born died opened closed founded established built released published began ended joined debut "
     "launched date".split()
 }
-_DATED = _EVENTS | {
-    stem(word)
-    for word in "year start started begin retired elected appointed won dissolved season edition since until completed "
-    "introduced discovered incorporated abolished formed term office".split()
-}
+_DATED = (
+    _EVENTS
+    | {
+        stem(word)
+        for word in "year start started begin retired elected appointed won dissolved season edition since until "
+        "completed introduced discovered incorporated abolished formed term office".split()
+    }
+    | set("年日月期")
+)
 _DATED_MEANINGS = {number for word in _DATED for number in meanings(word)}
 _WEAK = {"no", "total", "number", "numb", "full", "first", "last", "name", "nam", "offici", "current"}
 
-_LENGTH = {
-    "height",
-    "length",
-    "depth",
-    "width",
-    "elevat",
-    "distanc",
-    "siz",
-    "span",
-    "drop",
-    "wav",
-    "diamet",
-    "thickness",
-}
-_LENGTH |= set("高长長宽寬深距径跨程")
-_AREA, _VOLUME = {"area", "siz", "surfac", *"面积積"}, {"volum", "capacity", "storag", *"容体積积"}
-_MASS = {"weight", "mass", "tonnag", "load", *"重质質"}
-_MONEY = {
-    *("pric", "cost", "budget", "revenu", "gross", "salary", "pay", "fe", "priz", "valu", "gdp", "incom", "fund"),
-    *("money", "worth", "asset", "profit", "turnov", "sal", "box", *"价價票房收入额額费費资資"),
-}
+
+def _kinds(names: str, characters: str) -> set[str]:
+    return {stem(word) for word in names.split()} | set(characters)
+
+
+_LENGTH = _kinds(
+    "height length depth width elevation distance size span drop wave diameter thickness", "高长長宽寬深距径跨程"
+)
+_AREA, _VOLUME = _kinds("area size surface", "面积積"), _kinds("volume capacity storage", "容体積积")
+_MASS = _kinds("weight mass tonnage load", "重质質")
+_MONEY = _kinds(
+    "price cost budget revenue gross salary pay fee prize value gdp income fund money worth asset profit turnover "
+    "sales office fine debt",
+    "价價票房收入额額费費资資",
+)
+_SHARE = _kinds("percent share rate votes percentage proportion", "率比占")
 _DIMENSIONS = {
     **dict.fromkeys(("m", "km", "cm", "mm", "ft", "in", "yd", "mi", "nmi"), _LENGTH),
     **dict.fromkeys(("km2", "m2", "mi2", "ft2", "ha", "acre"), _AREA),
     **dict.fromkeys(("m3", "km3", "l"), _VOLUME),
     **dict.fromkeys(("kg", "g", "t", "lb", "oz"), _MASS),
     **dict.fromkeys("$€£¥₹₽₩", _MONEY),
-    "%": {"percent", "shar", "rat", "vot", "percentag", *"率比占"},
+    "%": _SHARE,
 }
 """What a number with this unit can be; a column that is none of it is not meant."""
 
 _TELLING_UNITS = frozenset(unit for unit, kinds in _DIMENSIONS.items() if kinds in (_AREA, _VOLUME))
-_SPAN = re.compile(r"\(([^()\d]{0,20}\d[^()]{3,20}?)\s-\s([^()]{4,25})\)|\((\d{4})-(\d{4})\)")
+_SPAN = re.compile(r"\(([^()\d]{0,20}\d[^()]{3,20}?)(?:\s-\s|(?<=日)-)([^()]{4,25})\)|\((\d{4})-(\d{4})\)")
+_MEASURES = set("高长長宽寬深重")
 _CLAUSE = re.compile(
     r";|:\s|--| - |，|、|, but | but | while | whereas | although | though |, (?:and|or|which|who|where) "
     r"| and (?=(?:[A-Z]\w+ ){1,3}(?:is|was|has|had|are|were|won|became|died)\b|it |its |he |she |they )"
     r"|(?<!\d), (?=[A-Z]\w+ (?:won|is|was|has|had)\b)"
+    rf"|(?<=[{UNSPACED}]),|,(?=[{UNSPACED}])"
 )
 
 
@@ -149,8 +154,9 @@ def _says_all(sentence: Sentence, value: Value, index: int, columns: list[Label]
 
 
 def _states_nothing(text: Text) -> bool:
-    """A question; a sentence that doubts what it says, or says that it is made up."""
-    return text.text.rstrip().endswith(("?", "？")) or not _DOUBT.isdisjoint(text.words)
+    """A question; a sentence that doubts what it says, or says that it is made up; lists that have to be matched."""
+    is_question = text.text.rstrip().endswith(("?", "？"))
+    return is_question or not _DOUBT.isdisjoint(text.words) or _IN_FICTION.search(text.text) is not None
 
 
 def _spots(sentence: Sentence, value: Value, column: Label) -> tuple[list[tuple[int, int]], bool]:
@@ -234,6 +240,8 @@ class _Clause:
             return False
         if any(self._is_supposed(i) for i in range(max(low, at - 8), at)):
             return False
+        if value.day is None and not value.is_year and not _ENDED.isdisjoint(self._text.words[end : end + 3]):
+            return False  # `its capital was Ost until 1990`
         return self._is_about(low, high, at) and self._names_column(low, high, at, end, value)
 
     def _is_supposed(self, at: int) -> bool:
@@ -248,7 +256,7 @@ class _Clause:
             return False
         if not _OTHERS.isdisjoint(words_[low:at]):
             return False
-        if self._speaks_of_a_part(low, at):
+        if self._speaks_of_a_part(low, at) or self._belongs_to_another_name(low):
             return False
         return any(inside) or not self._speaks_of_another(low, at)
 
@@ -261,6 +269,13 @@ class _Clause:
             for places in self._named
             for i in places
         )
+
+    def _belongs_to_another_name(self, low: int) -> bool:
+        """`Beta, which opened in 1905`: a relative clause speaks of the name before it."""
+        words_, before = self._text.words, self._text.original(low - 1)
+        if words_[low] not in ("which", "who", "whose", "where") or not before[:1].isupper():
+            return False
+        return not any(tuple(words_[max(0, low - len(name)) : low]) == name for name in self._about.names)
 
     def _speaks_of_another(self, low: int, at: int) -> bool:
         """On the entity's own page: a clause that opens with another name, or holds the name of another row."""
@@ -275,14 +290,7 @@ class _Clause:
             for name in self._about.others
         ):
             return True
-        opening, before = words_[low], self._text.original(low - 1)
-        if (
-            low
-            and opening in ("which", "who", "whose", "where")
-            and before[:1].isupper()
-            and words_[low - 1] not in key_words
-        ):
-            return True
+        opening = words_[low]
         if low == 0 and opening in ("its", "his", "her", "their"):  # its neighbour Beta; its base is 20 m high
             after = words_[low + 1 : low + 2]
             capital = any(self._text.original(i)[:1].isupper() and words_[i] not in key_words for i in range(1, at))
@@ -347,9 +355,9 @@ class _Clause:
         if span is None or not span.start() <= self._text.spans[at][0] < span.end():
             return None
         late = self._text.spans[at][0] >= (span.start(2) if span[2] else span.start(4))
-        if self._wanted & {"born", "birth"}:
+        if self._wanted & {"born", "birth", "生"}:
             return not late
-        return late if self._wanted & {"died", "death"} else None
+        return late if self._wanted & {"died", "death", "卒", "逝"} else None
 
     def _words_beside(self, low: int, high: int, at: int, end: int, value: Value, dated: bool) -> set[str]:
         """The stems of the column that stand beside the value."""
@@ -382,7 +390,7 @@ class _Clause:
             return False
         main = wanted - _WEAK or wanted
         if all(is_unspaced(word[0]) for word in main):
-            return main <= found or len(found) >= 2
+            return main <= found or len(found) >= 2 or bool(found & _MEASURES)
         return len(found & main) == 2 if len(main) == 2 else len(found & main) * 2 >= len(main)
 
     def _beside(self, left: int, right: int, column_first: bool, value: Value, dated: bool) -> bool:
@@ -398,7 +406,10 @@ class _Clause:
         if not column_first:
             capital = inner and self._text.original(left)[:1].isupper()
             return len(inner) <= 1 and not re.search(r"[,;()]", between) and not capital
-        capitals = any(self._text.original(i)[:1].isupper() for i in range(left, right))
+        capitals = any(
+            self._text.original(i)[:1].isupper() and self._text.words[i] not in self._about.words
+            for i in range(left, right)
+        )
         if len(inner) <= 4 and not re.search(r"[,;()]", between) and not capitals:
             return True
         return _ONE_OF_A_LIST.fullmatch(between) is not None
@@ -412,8 +423,8 @@ class _Clause:
         elif value.is_year and not (column_first and len(inner) <= 2 and inner[-1:] and inner[-1] in _BEFORE_COUNT):
             return False  # 2004 in `in 2004, placed third` is no rank
         if column_first and not dated and "of" in inner[-3:]:
-            of = left + len(inner) - 1 - inner[::-1].index("of")
-            if of != left:
+            of = len(inner) - 1 - inner[::-1].index("of")
+            if not all(_is_word_of(self._column, word) for word in inner[:of]):
                 return False  # `places, with a population of 27,629`: the noun before `of` names the number
         if any(self._is_another_number(i, dated) for i in range(left, right)):
             return False
@@ -439,7 +450,7 @@ class _Clause:
         if end != at + 1 or end >= len(self._text.words) or self._text.gap(end) != " ":
             return False
         word = self._text.words[end]
-        return word not in _AFTER_NUMBER and not word[0].isdigit() and not _is_word_of(self._column, word)
+        return word not in _AFTER_NUMBER | _PEOPLE and not word[0].isdigit() and not _is_word_of(self._column, word)
 
 
 _BEFORE_YEAR = frozenset(MONTHS) | frozenset("in since from of year during was is on until".split())

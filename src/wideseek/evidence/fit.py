@@ -13,13 +13,23 @@ _LIST = re.compile(r",\s|;|\sand\s|&|\n|·|•|、|；")
 def fits(value: Value, field: Text, *, labelled: bool, unit: str = "") -> bool:
     """Whether the field says the value. `labelled`: the field stands under the column's label; `unit`: the unit that
     the column asks for."""
-    if tuple(field.words) == value.words:
+    if tuple(field.words) == value.words or _is_same_range(value, field):
         return _same_words(value, field, labelled=labelled, unit=unit)
     if value.day is not None:
         return any(value.is_day(found.day) for found in dates(field))
     if value.number is not None:
         return _fits_number(value, field, labelled=labelled, unit=unit)
     return _fits_words(value, field)
+
+
+_RANGE = re.compile(r"(\d)\s*(?:-|to|till|bis)\s*(?=\d)")
+
+
+def _is_same_range(value: Value, field: Text) -> bool:
+    """`1.5 to 2 m` is `1.5-2 m`."""
+    if value.number is not None or value.day is not None or not _RANGE.search(field.text):
+        return False
+    return words(_RANGE.sub(r"\1 - ", field.text)) == words(_RANGE.sub(r"\1 - ", value.text.text))
 
 
 def _same_words(value: Value, field: Text, *, labelled: bool, unit: str) -> bool:

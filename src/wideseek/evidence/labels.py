@@ -23,7 +23,11 @@ label says less than the column; `MORE`: the label says more than the column, so
 STOP_WORDS = frozenset("the a an of in at on by for to and or is was s as with from per 的 之".split())
 
 _SAME_MEANING = [
-    *("height tall high elevation altitude", "born birth birthdate birthday", "died death dead deceased"),
+    *(
+        "height tall high elevation altitude tallest highest",
+        "born birth birthdate birthday",
+        "died death dead deceased",
+    ),
     *("opened opening open inaugurated launch launched", "population inhabitants residents people"),
     "founded foundation established establishment formed formation creation created inception",
     *("area size", "length long", "director directed directors directs", "country nation", "depth deep", "width wide"),
@@ -42,7 +46,8 @@ _SAME_MEANING = [
     ),
     *("manufacturer made maker", "headquarters headquartered", "closed closure closing", "spouse married wife husband"),
     *("discovered discovery discoverer", "runtime duration", "operator operated", "genre style", "winner won winners"),
-    *("volume holds stores", "ceo chief"),
+    *("volume holds stores", "ceo chief", "predecessor preceded", "successor succeeded", "maximum max", "minimum min"),
+    *("average avg mean", "population pop", "高度 身高"),
 ]
 
 _ENDINGS = "ations ation ities ings ing ions ion ies ers ors ed er or es s e y".split()
@@ -126,7 +131,9 @@ def _unit_called(named: tuple[str, ...]) -> str:
 
 _HARMLESS = frozenset(
     stem(word)
-    for word in "total official current full name overall main exact approximate estimated year date number of".split()
+    for word in (
+        "total official current full name overall main exact approximate estimated original year date number of"
+    ).split()
 )
 
 
@@ -146,7 +153,7 @@ def tie(column: Label, label: Label) -> float:
     if covered == ours and covers == its:
         return SYNONYMS
     if covers == its:
-        return PART + len(its) / len(ours) if its - _HARMLESS else MORE
+        return PART + len(its) / len(ours) if its - _NO_COLUMN else MORE
     if covered == ours:
         return PART + len(ours) / len(its) if its - covers <= _HARMLESS else MORE
     return 0.0
@@ -157,6 +164,7 @@ def _covered(stems: frozenset[str], others: frozenset[str]) -> frozenset[str]:
     return frozenset(one for one in stems if any(same_meaning(one, other) for other in others))
 
 
+_NO_COLUMN = frozenset(stem(word) for word in "name year date number of".split())  # these alone name no longer column
 _NAMING = frozenset({"nam", "name", "titl", "title", "名", "称"})
 
 

@@ -75,12 +75,15 @@ class Sentence:
         return dates(self.text)
 
 
+_TABBED = re.compile(r"([^\t]{1,60})\t+([^\t]+)")
+_APART = re.compile(r"([^()]{2,80}?)(?: - |: | \(|, )(.+)")  # `Ben Arra - 1,344 m`, `Ada Brock (1994-2002)`
 _BULLET = re.compile(r"(\s*)(?:[-*•‣◦·+]\s+|#?\d{1,3}[.)]\s+|#\d{1,4}\s+)(.*)")
 _LABEL = re.compile(
     r"((?:[^.!?:。！？|]|\.(?! [A-Z][a-z]+ [a-z])|\?(?= ?:)|:(?=\S)){1,60}?)\s*:(?=\s|$|[^\x00-\x7f])\s*(.*)"
 )
 _LABEL_OF_ITEM = re.compile(r"((?:[^:|;]|:(?=\S)){1,70}?)\s*:\s+(.*)")  # any mark may stand in it
 _SEPARATOR = re.compile(r"\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?\s*")
+_ASSIGNED = re.compile(r"\|\s*([^|=]{1,60}?)\s*=\s*([^|=]*[^|=\s])")  # `| height = 35 m` of a template
 _BAR = re.compile(r"(?<!\\)\|")
 _ENDS_AS_SENTENCE = re.compile(r"[.!?。！？…:;][\"')\]]*$")
 _SENTENCE_END = re.compile(
@@ -183,6 +186,8 @@ class _Layout:
         if len(body.split()) <= 25:
             record = self._new("item", body)
             record.fields += [Field(label, value) for label, value in pieces]
+            if len(pieces) == 1 and (apart := _APART.fullmatch(body)):
+                record.fields += [Field("", apart[1]), Field("", apart[2].removesuffix(")"))]
             self._item = (indent, record)
         if len(pieces) == 1 and len(body.split()) >= 8:
             self._add_sentences(body)
@@ -215,11 +220,12 @@ class _Layout:
         for raw in _SENTENCE_END.split(body):
             if not raw.strip():
                 continue
+            ends = whole or _ENDS_AS_SENTENCE.search(raw.rstrip()) is not None
             labelled = _LABEL.match(raw)
             if labelled and labelled[2] and len(labelled[1].split()) <= 4 and not re.search(r"[.!?]$", raw):
                 self._new("lines", raw).fields.append(Field(labelled[1], labelled[2]))
             else:
-                self.sentences.append(Sentence(raw, self._heading, whole))
+                self.sentences.append(Sentence(raw, self._heading, ends))
 
     # ------------------------------------------------------------------------------------------------------- tables
 
@@ -230,6 +236,10 @@ class _Layout:
         while self._bare(end).startswith("|"):
             end += 1
         lines = [self._bare(index) for index in range(at, end)]
+        if assigned := [match for line in lines if (match := _ASSIGNED.fullmatch(line))]:
+            record = self._new("lines", " ".join(lines)[:1000])
+            record.fields += [Field(match[1], match[2]) for match in assigned]
+            return end
         ruled = len(lines) > 1 and _SEPARATOR.fullmatch(lines[1]) is not None
         rows = [(line, _cells(line)) for line in lines if not _SEPARATOR.fullmatch(line)]
         header, data = _header_of(rows, ruled)
@@ -296,7 +306,7 @@ def _says_nothing(header: str) -> bool:
 
 def _labelled(body: str, *, item: bool) -> tuple[str, str] | None:
     """Label and value of a line `label: value`; `None` for a sentence with a colon."""
-    match = _LABEL.match(body) or (_LABEL_OF_ITEM.match(body) if item else None)
+    match = _LABEL.match(body) or (_LABEL_OF_ITEM.match(body) if item else None) or _TABBED.fullmatch(body)
     if match is None or not match[2] or ";" in match[1] or len(match[1].split()) > 8:
         return None
     is_sentence = re.search(r"[.!?]$", body) and len(body.split()) > 12

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from wideseek.evidence.labels import STOP_WORDS
+from wideseek.evidence.labels import STOP_WORDS, Label
 from wideseek.evidence.page import Name, ReadPage
 from wideseek.evidence.text import Text, clean, fold, is_unspaced, without_bracket, words
 
@@ -43,12 +43,17 @@ _COMMON = STOP_WORDS | frozenset(
 
 
 def ownership(
-    page: ReadPage, keys: dict[Name, str], bare: dict[Name, list[Name]], doubled: frozenset[Name]
+    page: ReadPage,
+    keys: dict[Name, str],
+    bare: dict[Name, list[Name]],
+    doubled: frozenset[Name],
+    columns: Sequence[Label] = (),
 ) -> dict[Name, int]:
     """For each key of the table that the page is about: `OWN` or `BY_PART`.
 
     `keys` are the names and how they are written; `bare` leads from names without their bracket to keys that have
-    one; `doubled` are the bare titles that several pages share: those speak only for the key with the same bracket.
+    one; `doubled` are the bare titles that several pages share: those speak only for the key with the same bracket;
+    `columns` are the key's columns.
     """
     found: dict[Name, int] = {}
     bare_names = frozenset(name for name in page.bare_names if name in page.names or name not in doubled)
@@ -61,11 +66,11 @@ def ownership(
             for key in bare.get(name, ()):
                 found[key] = OWN
     if OWN not in found.values():
-        found |= _by_part(page, keys)
+        found |= _by_part(page, keys, columns)
     return found
 
 
-def _by_part(page: ReadPage, keys: dict[Name, str]) -> dict[Name, int]:
+def _by_part(page: ReadPage, keys: dict[Name, str], columns: Sequence[Label]) -> dict[Name, int]:
     title = page.title.words
     found: dict[Name, int] = {}
     if len(title) > 30:
@@ -74,16 +79,34 @@ def _by_part(page: ReadPage, keys: dict[Name, str]) -> dict[Name, int]:
         for end in range(start + 1, len(title) + 1):
             name = tuple(title[start:end])
             others = title[:start] + title[end:]
-            if name in keys and others and not all(word.isdigit() for word in name) and _only_kinds(others, page):
+            if name not in keys or not others or all(word.isdigit() for word in name):
+                continue
+            if _only_kinds(others, page) and not any(_is_another_place(others, column) for column in columns):
                 found[name] = BY_PART
     return found
 
 
+_PLACES = (
+    frozenset({"lake"}), frozenset({"river"}), frozenset({"island", "islands", "isle"}), frozenset({"bridge"}),
+    frozenset({"mount", "mountain", "peak", "hill"}), frozenset({"city", "town", "village", "municipality"}),
+    frozenset({"state", "province", "district", "county"}), frozenset({"airport"}), frozenset({"desert"}),
+    frozenset({"bay"}), frozenset({"cape"}), frozenset({"country", "kingdom", "republic", "nation"}),
+)  # fmt: skip
+
+
+def _is_another_place(others: list[str], column: Label) -> bool:
+    """Whether the title says another kind of place than the key's column: `Lake Victoria` is no state."""
+    asked = [kinds for kinds in _PLACES if not kinds.isdisjoint(column.words)]
+    said = [kinds for kinds in _PLACES if not kinds.isdisjoint(others)]
+    return bool(asked and said) and not any(kinds in asked for kinds in said)
+
+
 def _only_kinds(others: list[str], page: ReadPage) -> bool:
-    """Whether the rest of a title says what kind of thing it is: known kinds, or words that the page uses in lower
-    case."""
+    """Whether the rest of a title says what kind of thing it is: known kinds, or words that the title or the page
+    writes in lower case."""
+    common = page.common_words.union(re.findall(r"(?<!\w)[a-z]+", page.title.text))
     return all(
-        word not in _CHANGING and (word in _KINDS or word in page.common_words or re.fullmatch(r"1\d{3}|20\d\d", word))
+        word not in _CHANGING and (word in _KINDS or word in common or re.fullmatch(r"1\d{3}|20\d\d", word))
         for word in others
     )
 

@@ -24,6 +24,7 @@ _DIGIT_OR_SPELT = re.compile(
     r"\d|[零〇一二三四五六七八九十]|\b(?:t(?:wo|hree|en|w)|f(?:our|ive|if)|s(?:ix|ev)|eight|nine)"
 )
 _SITE = re.compile(r"\s+[-|·»:~]+\s+|\s*[|»]\s*")
+_FRONT_PAGES = frozenset(("home", "about", "about us", "contact", "welcome", "imprint", "company", "profile", "facts"))
 FEW = 6  # so few sentences are read one by one
 
 
@@ -117,6 +118,8 @@ def _title_names(title: str) -> tuple[frozenset[Name], frozenset[Name]]:
     """What the title calls its page: whole or without the name of its site; and the same without a bracket."""
     parts = [part for part in _SITE.split(title) if part.strip()]
     texts = [title, parts[0], " - ".join(parts[:-1])] if len(parts) > 1 else [title]
+    if len(parts) > 1 and fold(parts[0].strip()) in _FRONT_PAGES:
+        texts = [title, parts[-1]]
     names = frozenset(name for text in texts if (name := words(text)))
     return names, frozenset(name for text in texts if (name := words(without_bracket(text))))
 

@@ -104,7 +104,8 @@ class _Tracer:
             if (shorter := words(without_bracket(written))) != name and shorter:
                 bare.setdefault(shorter, []).append(name)
         doubled = doubled_titles(self._pages)
-        owned = [ownership(page, self._keys, bare, doubled) for page in self._pages]
+        columns = [self._columns[at] for at in self._key_at]
+        owned = [ownership(page, self._keys, bare, doubled, columns) for page in self._pages]
         return [{k: v for k, v in found.items() if v == OWN or OWN not in found.values()} for found in owned]
 
     def _index(self) -> dict[Name, set[int]]:
@@ -167,7 +168,8 @@ class _Tracer:
 
     def _holds(self, record: Record, key: list[_KeyPart], levels: list[int], anothers: bool) -> str | None:
         """`holds` where the record is about the row; `loose` where it stands in a table of things on the row's page."""
-        named = [self._names_part(record, part, level, anothers) for part, level in zip(key, levels, strict=True)]
+        several = len(key) > 1
+        named = [self._names_part(record, p, level, anothers, several) for p, level in zip(key, levels, strict=True)]
         if any(one is False for one in named):
             return None
         if any(one is None for one in named) and not self._may_be_of_page(record, key):
@@ -176,14 +178,16 @@ class _Tracer:
             return "loose"
         return "holds"
 
-    def _names_part(self, record: Record, part: _KeyPart, level: int, anothers: bool) -> bool | None:
-        """Whether the record names this part of the key; `None` where only the page's title does."""
+    def _names_part(self, record: Record, part: _KeyPart, level: int, anothers: bool, composite: bool) -> bool | None:
+        """Whether the record names this part of the key; `None` where only the page's title does. One part of a key of
+        several may stand in a longer heading (`2011 season`)."""
         labelled = [f for f in record.fields if f.label.words and tie(part.column, f.label) >= STEMS]
         if labelled:
             return any(_is_name(field, part) for field in labelled)
         if any(_is_name(f, part) for f in record.fields if not self._is_foreign(record, f, part, level, anothers)):
             return True
-        if record.heading and words(record.heading) == part.name:
+        heading = words(record.heading)
+        if heading == part.name or (composite and part.name and _holds_name(heading, part.name)):
             return True
         return None if level else False
 
@@ -316,6 +320,10 @@ def _read_in_order(rollout: Rollout) -> Iterable[tuple[str, str]]:
             if url in rollout.pages and url not in seen:
                 seen.add(url)
                 yield url, run.path
+
+
+def _holds_name(heading: Name, name: Name) -> bool:
+    return f" {' '.join(name)} " in f" {' '.join(heading)} "
 
 
 def _pairs(simple: Name) -> list[object]:

@@ -182,8 +182,8 @@ def _number_at(text: Text, at: int) -> Number | None:
         own = False
     if _MINUS.search(before):
         value = -value
-    currency = next((c for c in reversed(before[-2:].replace("-", " ").rstrip()) if c in CURRENCIES), "")
-    return _measured(text, value, at, end, own=own, unit=currency)
+    currency = re.search(rf"([{_CURRENCY}]) ?-?$", before)
+    return _measured(text, value, at, end, own=own, unit=currency[1] if currency else "")
 
 
 def _begins_a_compound(after: str) -> bool:
@@ -201,7 +201,7 @@ def _measured(text: Text, value: float, at: int, end: int, *, own: bool, unit: s
     if sign := re.match(r" ?([%°$€£¥₹₽]|‰)", after):
         unit = unit or sign[1]
         if sign[1] == "°" and text.words[end : end + 1] in (["c"], ["f"]):
-            end += 1
+            unit, end = unit + text.words[end], end + 1
         return Number(value, unit, at, end, own)
     follows, last = _unit_at(text, end)
     return Number(value, unit or follows, at, last if follows and not unit else end, own)
@@ -419,7 +419,7 @@ class Value:
             return False
         if number.unit:  # neither the cell nor its column says a unit, the page does
             return False
-        return labelled or (asked not in CURRENCIES | {"%", "°"} and not mine.unit)
+        return labelled or (asked not in CURRENCIES | {"%", "°", "°c", "°f"} and not mine.unit)
 
     def is_day(self, day: Day) -> bool:
         """Whether `day` says the cell's date: the same parts, or more of them (`May 1994` of `3 May 1994`)."""
