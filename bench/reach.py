@@ -1,8 +1,8 @@
 """What nano and the expert say of questions beside the templates, and of the templates' own.
 
-    python bench/reach.py                     questions of bench/off_template.jsonl: right, refused, partial (rows are missing,
-                                              and the result says so), wrong
-    python bench/reach.py --templates 60      that many of the pocket world's test tasks: how many are refused (0: all)
+    python bench/reach.py                     questions of bench/off_template.jsonl: right, refused, partial (rows
+                                              are missing, which the result says), wrong
+    python bench/reach.py --templates 60      so many of the pocket world's test tasks: how many are refused (0: all)
 
 A question that the world answers has `list` and `columns`, and its table is right if it has every member of the list
 with the values of the members' pages; every other table that is shown is wrong, and one of 485 is "without saying so".

@@ -424,6 +424,12 @@ def _with_offer(reason: str, question: str, config: Config) -> str:
     with contextlib.suppress(BadInput, ToolError):  # pages that cannot be read now offer nothing
         if offers := nearest_questions(question, pages_of(config.corpus)):
             return f"{reason} Nearest questions that can be asked: {' | '.join(offers)}"
+        shows = (
+            ""
+            if "wideseek tasks" in reason
+            else ": `wideseek tasks pocket` shows what can be asked of the bundled ones"
+        )
+        return f"{reason} No list on these pages is near to the question{shows}."
     return reason
 
 
