@@ -5,7 +5,8 @@
     python bench/reach.py --templates 60      so many of the pocket world's test tasks: how many are refused (0: all)
 
 A question that the world answers has `list` and `columns`, and its table is right if it has every member of the list
-with the values of the members' pages; every other table that is shown is wrong, and one of 485 is "without saying so".
+with the values of the members' pages; one with `answer` has that short answer. Every other table that is shown is
+counted as wrong, so a file without these fields is to be judged by hand.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ def off_template(model: str, questions: Path) -> None:
 def judged(result: Result, one: dict[str, Any], pages: dict[str, Page]) -> str:
     if result.status != "complete":
         return "partial" if result.status == "partial" else "refused"
+    if "answer" in one:
+        return "right" if result.table.rows == [[one["answer"]]] else "wrong"
     if "list" not in one:
         return "wrong"
     columns = one["columns"]
