@@ -27,7 +27,7 @@ import msgspec
 from wideseek.answer import final_table
 from wideseek.assets import world_pages
 from wideseek.evals.benchmarks import load_bench
-from wideseek.evidence import EvidenceTable, Status, trace
+from wideseek.evidence import EvidenceTable, Shelf, Status, trace
 from wideseek.records import Page, Rollout, Task, Trajectory, read_jsonl
 from wideseek.table import Table
 
@@ -49,6 +49,16 @@ Counts = dict[str, Counter[Status]]
 """How many cells of each kind stand on each level."""
 
 
+_last: list[tuple[Rollout, Shelf]] = []
+
+
+def shelf_of(rollout: Rollout) -> Shelf:
+    """The prepared pages of a rollout: the cases of one table follow each other and share theirs."""
+    if not _last or _last[0][0] is not rollout:
+        _last[:] = [(rollout, Shelf())]
+    return _last[0][1]
+
+
 @dataclass(frozen=True)
 class Case:
     kind: str
@@ -59,7 +69,7 @@ class Case:
 
     def levels(self) -> Iterator[Status]:
         """The level that the evidence check gives each of the cells."""
-        evidence: EvidenceTable = trace(self.table, self.key, self.rollout)
+        evidence: EvidenceTable = trace(self.table, self.key, self.rollout, shelf_of(self.rollout))
         return (evidence[row][column].status for row, column in self.cells)
 
 

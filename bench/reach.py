@@ -1,7 +1,8 @@
 """What nano and the expert say of questions beside the templates, and of the templates' own.
 
-    python bench/reach.py                     questions of bench/off_template.jsonl: right, refused, wrong
-    python bench/reach.py --templates 60      that many of the pocket world's test tasks: how many are refused (0: all)
+    python bench/reach.py                     questions of bench/off_template.jsonl: right, refused, partial (rows
+                                              are missing, which the result says), wrong
+    python bench/reach.py --templates 60      so many of the pocket world's test tasks: how many are refused (0: all)
 
 A question that the world answers has `list` and `columns`, and its table is right if it has every member of the list
 with the values of the members' pages; every other table that is shown is wrong, and one of 485 is "without saying so".
@@ -37,7 +38,7 @@ def main(model: tuple[str, ...], templates: int | None, questions: Path) -> None
 def off_template(model: str, questions: Path) -> None:
     pages = {page.title: page for page in read_jsonl(world_pages(), Page)}
     asked = [json.loads(line) for line in questions.read_text().splitlines()]
-    counts = dict.fromkeys(("right", "refused", "wrong"), 0)
+    counts = dict.fromkeys(("right", "refused", "partial", "wrong"), 0)
     for number, one in enumerate(asked, 1):
         result = wideseek.ask(one["question"], model=model)
         verdict = judged(result, one, pages)
@@ -51,7 +52,7 @@ def off_template(model: str, questions: Path) -> None:
 
 def judged(result: Result, one: dict[str, Any], pages: dict[str, Page]) -> str:
     if result.status != "complete":
-        return "refused"
+        return "partial" if result.status == "partial" else "refused"
     if "list" not in one:
         return "wrong"
     columns = one["columns"]

@@ -1,15 +1,17 @@
-"""What the README and the examples show is what happens: their commands and code are run as they stand.
+"""What the README, the examples and the pages of docs/ show is what happens: commands and code run as they stand.
 
 Commands that need a model run against a local stand-in; the two make commands are what runs these tests.
 """
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import re
 import shlex
 import sys
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,9 +19,12 @@ import pytest
 
 from tests.faulty_server import FaultyServer, team
 from tests.helpers import lighthouse_pages
-from wideseek.records import write_jsonl
+from wideseek.evidence import trace
+from wideseek.records import Page, Rollout, Task, Trajectory, write_jsonl
+from wideseek.table import Table
 
-ROOT = Path(__file__).parent.parent
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -109,3 +114,76 @@ def test_the_readmes_counts_of_the_pocket_world_are_the_worlds():
     counts = str(world_manifest())
     for number in re.findall(r"([\d,]+) (?:pages about|lists)", README):
         assert number.replace(",", "") in counts
+
+
+# ------------------------------------------------------------------------------------------------------- other pages
+
+PROMISES = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+
+
+def test_every_test_that_the_promises_name_is_there():
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", PROMISES)
+    assert len(named) > 50
+    there = {
+        (file.name, name)
+        for file in TESTS.glob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert not set(named) - there
+    assert len(named) == len(re.findall(r"\btest_\w+\.py::", PROMISES)), "a name that is not read by this test"
+
+
+def test_every_command_that_the_promises_name_is_there():
+    from wideseek.cli import app
+
+    scripts = re.findall(r"`(?:python )?((?:bench|tests)/\w+\.py)", PROMISES)
+    assert {"bench/evidence.py", "bench/reach.py", "tests/points.py"} <= set(scripts)
+    assert not [script for script in scripts if not (ROOT / script).is_file()]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert not [t for t in re.findall(r"`make ([\w-]+)`", PROMISES) if not re.search(rf"^{t}:", makefile, re.MULTILINE)]
+    assert set(re.findall(r"`wideseek (\w+)", PROMISES)) <= set(app.commands)
+
+
+def test_what_the_promises_and_the_page_on_evidence_link_to_is_there():
+    for page in ("promises.md", "evidence.md", "architecture.md"):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        for link in re.findall(r"\]\((?!http)([^)#]+)", text):
+            assert (ROOT / "docs" / link).exists(), link
+        for module in re.findall(r"`((?:evidence|scoring|tools|reach)/\w+\.py)`", text):
+            assert (ROOT / "src" / "wideseek" / module).is_file(), module
+
+
+def test_the_floors_of_the_architecture_are_those_that_the_import_contract_checks():
+    drawn = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("```")[1]
+    floors = [re.split(r" {2,}", line)[0].replace("/", "") for line in drawn.splitlines() if line[:1].strip()]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert floors == settings["tool"]["importlinter"]["contracts"][0]["layers"]
+
+
+def evidence_examples() -> list[tuple[str, str, str, str]]:
+    """(page, column, value, level) of the table of examples in docs/evidence.md."""
+    text = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| `(.+?)` \| `(.+?)` \| `(.+?)` \| (\w+) \|$", text, re.MULTILINE)
+    assert len(found) > 15
+    return found
+
+
+@pytest.mark.parametrize(("text", "column", "value", "level"), evidence_examples())
+def test_the_examples_of_evidence_are_what_the_check_says(text, column, value, level):
+    page = Page("https://a.example/1", "Alpha", text.replace(" / ", "\n"))
+    reader = Trajectory(role="lead", read=[page.url])
+    rollout = Rollout(task=Task(question="q"), trajectories=[reader], pages={page.url: page})
+    ((_, cell),) = trace(Table(["name", column], [["Alpha", value]]), ["name"], rollout)
+    assert cell.status == level
+
+
+def test_no_test_waits_for_a_time():
+    """`sleep(0)` lets others run; every other time is that of a clock that a test moves."""
+    waiting = [
+        f"{file.name}:{call.lineno}"
+        for file in TESTS.glob("test_*.py")
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == "sleep"
+        if [ast.unparse(argument) for argument in call.args] != ["0"]
+    ]
+    assert waiting == []

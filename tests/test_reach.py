@@ -8,7 +8,7 @@ import pytest
 
 import wideseek
 from wideseek.assets import world_pages, world_tasks
-from wideseek.reach import nearest_questions, out_of_reach
+from wideseek.reach import left_out, nearest_questions, out_of_reach
 from wideseek.records import Page, Rollout, Task, Trajectory, read_jsonl
 
 from .helpers import HOST, LIGHTHOUSES, MemorySource, delegate, lighthouse_pages, script, team
@@ -82,14 +82,19 @@ async def shown(
     question: str, *rows: str, columns: str = "height", subject: str = "lighthouses of Denmark"
 ) -> str | None:
     """Why a table of `columns` is refused whose lead had the list found and then every lighthouse looked up."""
+    return out_of_reach(await table_of(question, *rows, columns=columns, subject=subject), 1.0)
+
+
+async def table_of(
+    question: str, *rows: str, columns: str = "height", subject: str = "lighthouses of Denmark"
+) -> Rollout:
     header = f"| name | {columns} |\n|{'---|' * (columns.count('|') + 2)}\n"
     lead = script(
         delegate(f"list {subject}"),
         delegate(*(f"get #{number} {name} | {columns}" for number, name in enumerate(LIGHTHOUSES, 1))),
         f"```markdown\n{header}{chr(10).join(rows)}\n```",
     )
-    run = await team(lead, _reads_its_page, MemorySource()).solve(Task(question=question))
-    return out_of_reach(run, 1.0)
+    return await team(lead, _reads_its_page, MemorySource()).solve(Task(question=question))
 
 
 def _reads_its_page(run: Trajectory) -> Any:
@@ -177,6 +182,50 @@ async def test_rows_of_another_list_are_told():
     assert "not on the list" in (await shown(question, "| Skagen | 46 m |", "| Bornholm | 20 m |") or "")
 
 
+# ---------------------------------------------------------------------------------------- short answers, missing rows
+
+
+async def short(question: str, answer: str, *names: str) -> str | None:
+    """Why the short answer is refused of a lead that had the lighthouses of these names, else all, looked up."""
+    lead = script(
+        delegate("list lighthouses of Denmark"),
+        delegate(*(f"get {name}" for name in names or LIGHTHOUSES)),
+        f"\\boxed{{{answer}}}",
+    )
+    run = await team(lead, _reads_its_page, MemorySource()).solve(Task(question=question))
+    return out_of_reach(run, 0.0)
+
+
+HIGHEST = "Which of the lighthouses of Denmark has the highest height?"
+
+
+async def test_a_short_answer_is_that_of_the_page_which_the_question_picks_out():
+    assert await short(HIGHEST, "Dueodde") is None
+    assert "do not give Hanstholm as the name" in (await short(HIGHEST, "Hanstholm") or "")
+    picked = "What is the year of the one of the lighthouses of Denmark whose height is 26 m?"
+    assert await short(picked, "1877") is None
+    assert "do not give 1843 as the year" in (await short(picked, "1843") or "")
+
+
+async def test_a_superlative_needs_every_member_of_the_list():
+    assert "2 of the 3 members" in (await short(HIGHEST, "Dueodde", "Dueodde") or "")
+
+
+def test_a_short_answer_is_mentioned_where_a_page_has_it():
+    result = wideseek.ask("What is the population of Richmond?", model="expert")
+    assert (result.status, result.table.columns, result.levels.mentioned) == ("complete", ["answer"], 1)
+    assert result.table.rows[0][0] in (result.evidence[0][0].quote or "")
+
+
+async def test_members_without_a_row_are_told_unless_the_test_rules_them_out():
+    every = "List all lighthouses of Denmark with their height."
+    tested = "List all lighthouses of Denmark whose year is above 1850, with their height."
+    assert left_out(await table_of(every, *HEIGHTS)) == []
+    assert left_out(await table_of(every, HEIGHTS[0])) == ["Hanstholm", "Dueodde"]
+    assert left_out(await table_of(tested, HEIGHTS[0])) == ["Dueodde"]
+    assert left_out(await table_of(tested, HEIGHTS[0], HEIGHTS[2])) == []
+
+
 # ------------------------------------------------------------------------------------------------------ what is offered
 
 
@@ -190,20 +239,38 @@ def test_the_nearest_lists_are_offered_as_questions_with_their_own_columns():
     ("question", "offered"),
     [
         ("Castles in Syria", "castles in Syria in Hama"),
-        ("airports of Niger and their ICAO codes", "airports in Niger"),
+        ("airports of Niger and their ICAO codes", "airports in Niger with their icao"),
         ("List all chemcial elments of group 18", "chemical elements of group 18"),
         ("South Africa's administrative divisions: capital", "administrative divisions of South Africa"),
+        ("South African provinces", "administrative divisions of South Africa"),
+        ("noble gases with symbols", "chemical elements of group 1 with their symbol"),
+        ("Liste alle chemischen Elemente der Gruppe 18 auf", "chemical elements of group 18"),
     ],
 )
-def test_the_list_that_was_meant_is_among_those_offered(question: str, offered: str):
-    asked = nearest_questions(question, read_jsonl(world_pages(), Page))
-    assert len(asked) == 3
-    assert any(offered in one for one in asked), asked
+def test_the_list_that_was_meant_is_offered_first(question: str, offered: str):
+    assert offered in nearest_questions(question, read_jsonl(world_pages(), Page))[0]
+
+
+@pytest.mark.parametrize("question", ["noble gases with symbols", "Castles in Syria", "South African provinces"])
+def test_a_question_that_is_offered_is_answered(question: str):
+    for offered in nearest_questions(question, read_jsonl(world_pages(), Page)):
+        assert wideseek.ask(offered, model="expert").status == "complete"
+
+
+@pytest.mark.parametrize("question", ["noble gases", "What is 2000 + 18?", "List everything with its population."])
+def test_a_list_without_a_relation_to_the_question_is_not_offered(question: str):
+    assert nearest_questions(question, read_jsonl(world_pages(), Page)) == []
+
+
+def test_a_refusal_without_an_offer_says_how_to_see_what_can_be_asked():
+    result = wideseek.ask("noble gases", model="expert")
+    assert "No list on these pages is near to the question" in result.reason
+    assert "wideseek tasks pocket" in result.reason
 
 
 @pytest.mark.parametrize("question", ["", "?", '}]}"] | {', "\u0000", "里有哪些机场"])
-def test_any_text_is_offered_something(question: str):
-    assert len(nearest_questions(question, lighthouse_pages())) == 1
+def test_text_without_a_known_word_is_offered_nothing(question: str):
+    assert nearest_questions(question, lighthouse_pages()) == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import re
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,12 +28,12 @@ from wideseek.budget import Budget, Limits
 from wideseek.config import Config
 from wideseek.contract import Contract
 from wideseek.errors import BadInput, PolicyUnavailable, RunDirError, ToolError
-from wideseek.evidence import EvidenceTable, Levels, Shelf, key_columns, trace
+from wideseek.evidence import Evidence, EvidenceTable, Levels, Shelf, key_columns, trace
 from wideseek.files import write_whole
 from wideseek.journal import Journal
 from wideseek.outcome import EXIT_CODES as EXIT_CODES
 from wideseek.outcome import Status, status_of
-from wideseek.reach import nearest_questions, out_of_reach
+from wideseek.reach import left_out, nearest_questions, out_of_reach
 from wideseek.records import Page, Rollout, Task, Trajectory, Usage, language_of
 from wideseek.roles import Profile
 from wideseek.table import Table
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     import pydantic
 
 T = TypeVar("T")
+QUOTE_CHARS = 240
 NO_MODEL = (
     "No language model is installed: pip install 'wideseek[local]' for the bundled one, or choose one with --model."
 )
@@ -371,7 +373,10 @@ def _result(
             typed, problems = contract.typed(table, schema)
             notes += problems
     key = contract.key if contract and not contract.assumed_key else key_columns(table)
-    evidence = trace(table, key, rollout, shelf)
+    if answered and (short := _short_answer(rollout)) is not None:
+        evidence = [[_mentioned(short, rollout)]]
+    else:
+        evidence = trace(table, key, rollout, shelf)
     status, reason = status_of(
         rollout, table, evidence, budget, answered=answered is not None, min_supported=min_supported
     )
@@ -398,7 +403,9 @@ def _doubt(result: Result, config: Config) -> None:
         return
     if config.model == "expert" and result.status == "failed":  # it says itself what it did not understand
         result.reason = _with_offer(result.reason, result.question, config)
-    elif (why := out_of_reach(result.rollout, result.supported)) is not None:
+        return
+    levels = result.levels
+    if (why := out_of_reach(result.rollout, levels.supported / levels.found if levels.found else None)) is not None:
         result.status, result.table, result.evidence, result.typed = "failed", Table(), [], None
         kind = "scripted expert" if config.model == "expert" else f"bundled model {config.model}"
         reason = (
@@ -407,6 +414,9 @@ def _doubt(result: Result, config: Config) -> None:
             "(--corpus FOLDER); `wideseek tasks pocket` shows what can be asked here."
         )
         result.reason = _with_offer(reason, result.question, config)
+    elif result.status == "complete" and (missing := left_out(result.rollout)):
+        result.status = "partial"
+        result.reason = f"{len(missing)} of the list's members have no row: {', '.join(missing[:5])}"
 
 
 def _with_offer(reason: str, question: str, config: Config) -> str:
@@ -414,6 +424,12 @@ def _with_offer(reason: str, question: str, config: Config) -> str:
     with contextlib.suppress(BadInput, ToolError):  # pages that cannot be read now offer nothing
         if offers := nearest_questions(question, pages_of(config.corpus)):
             return f"{reason} Nearest questions that can be asked: {' | '.join(offers)}"
+        shows = (
+            ""
+            if "wideseek tasks" in reason
+            else ": `wideseek tasks pocket` shows what can be asked of the bundled ones"
+        )
+        return f"{reason} No list on these pages is near to the question{shows}."
     return reason
 
 
@@ -453,9 +469,28 @@ def _answered_table(rollout: Rollout) -> tuple[Table | None, list[str]]:
     """The lead's table and notes on its reading; a short answer in a box is a table of one cell."""
     task = rollout.task
     table, notes = read_answer(rollout.answer, task.required, task.unique_columns, task.question)
-    if table is None and (short := boxed(rollout.answer)) is not None:
+    if table is None and (short := _short_answer(rollout)) is not None:
         return Table(["answer"], [[short]]), notes
     return table, notes
+
+
+def _short_answer(rollout: Rollout) -> str | None:
+    """The answer in a box, where the lead gave no table."""
+    task = rollout.task
+    table, _ = read_answer(rollout.answer, task.required, task.unique_columns, task.question)
+    return boxed(rollout.answer) if table is None else None
+
+
+def _mentioned(short: str, rollout: Rollout) -> Evidence:
+    """The first line read that has a short answer, which names no row and no column: it is `mentioned` at most."""
+    wanted = re.compile(rf"(?<![\w.,]){re.escape(short.strip())}(?!\w|[.,]\d)", re.I)
+    for run in rollout.trajectories if short.strip() else []:
+        for page in (rollout.pages[url] for url in run.read if url in rollout.pages):
+            for line in (page.title, *page.text.splitlines()):
+                if found := wanted.search(line):
+                    start = max(0, found.start() - QUOTE_CHARS // 2)
+                    return Evidence("mentioned", page.url, line[start : start + QUOTE_CHARS], run.path)
+    return Evidence("unsupported")
 
 
 def _failures(rollout: Rollout) -> list[str]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--corpus", type=FOLDER, help="An index made by `wideseek index`.  [default: the bundled pocket world]")
 @click.option("--prompts", help="Prompt profile: default, wideseek-r1, nano, or a folder.  [default: the model's own]")
 @click.option("--columns", help='Columns that the table must have: "Name,Year,Country".')
-@click.option("--key", help="The columns that tell rows apart.  [default: the first]")
+@click.option("--key", help="The columns that tell rows apart.  [default: the first that names things]")
 @click.option("--min-supported", type=click.FloatRange(0, 1), help="Share of all cells to be supported, else exit 3.")
 @click.option("--out", "-o", type=FOLDER, help="Also write the table here: .md, .csv, .json, .xlsx or .html.")
 @click.option("--raw-csv", is_flag=True, help="CSV: leave cells that begin a formula as they are.")

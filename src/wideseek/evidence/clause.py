@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,12 +29,12 @@ Said = Literal["tied", "near"] | None
 @dataclass(frozen=True)
 class About:
     """Whose cell is looked for: the names of the row's key, how each is written, how much the page is theirs (see
-    `names.ownership`), the names of all rows, and the words of the page's title."""
+    `names.ownership`), the names of all rows by their first words, and the words of the page's title."""
 
     names: list[Name]
     written: list[str]
     levels: list[int]
-    others: frozenset[Name]
+    every: Mapping[str, list[Name]]
     title: frozenset[str]
 
     @property
@@ -285,10 +286,7 @@ class _Clause:
         worded = head.endswith(("ed", "ing", "ly")) or _is_word_of(self._column, head)
         if low == 0 and at > 0 and foreign and not worded and self._text.original(0)[:1].isupper():
             return True
-        if any(
-            len(name[0]) > 2 and not name[0].isdigit() and any(low <= i < at for i in self._text.find(name))
-            for name in self._about.others
-        ):
+        if any(self._names_another_row(i) for i in range(low, at)):
             return True
         opening = words_[low]
         if low == 0 and opening in ("its", "his", "her", "their"):  # its neighbour Beta; its base is 20 m high
@@ -296,6 +294,13 @@ class _Clause:
             capital = any(self._text.original(i)[:1].isupper() and words_[i] not in key_words for i in range(1, at))
             return capital or not (after and self._may_be_its(low + 1, at))
         return False
+
+    def _names_another_row(self, at: int) -> bool:
+        first = self._text.words[at]
+        return len(first) > 2 and any(
+            name not in self._about.names and tuple(self._text.words[at : at + len(name)]) == name
+            for name in self._about.every.get(first, ())
+        )
 
     def _may_be_its(self, low: int, at: int) -> bool:
         """After `its`: the column has to be named before a verb, or the clause speaks of a part of the entity."""

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from wideseek.evidence.labels import Label, label_of
-from wideseek.evidence.text import Text
+from wideseek.evidence.text import Text, fold
 from wideseek.evidence.values import Dated, Number, dates, numbers
 
 MOST_TURNED = 40  # rows or columns of a table that may be turned
@@ -67,6 +67,10 @@ class Sentence:
         return Text(self.raw)
 
     @cached_property
+    def folded(self) -> str:
+        return fold(self.raw)
+
+    @cached_property
     def numbers(self) -> list[Number]:
         return numbers(self.text)
 
@@ -78,6 +82,7 @@ class Sentence:
 _TABBED = re.compile(r"([^\t]{1,60})\t+([^\t]+)")
 _APART = re.compile(r"([^()]{2,80}?)(?: - |: | \(|, )(.+)")  # `Ben Arra - 1,344 m`, `Ada Brock (1994-2002)`
 _BULLET = re.compile(r"(\s*)(?:[-*•‣◦·+]\s+|#?\d{1,3}[.)]\s+|#\d{1,4}\s+)(.*)")
+_BULLETS = frozenset("-*•‣◦·+#0123456789")
 _LABEL = re.compile(
     r"((?:[^.!?:。！？|]|\.(?! [A-Z][a-z]+ [a-z])|\?(?= ?:)|:(?=\S)){1,60}?)\s*:(?=\s|$|[^\x00-\x7f])\s*(.*)"
 )
@@ -92,6 +97,7 @@ _SENTENCE_END = re.compile(
     r"\s+(?=[^\W\d_a-z]|[\"'(\d]|[a-z][\w ]{0,30}: )"
     r"|(?<=[。！？])|(?<=[a-z]{3}\.)(?=[A-Z][a-z]+ )"
 )
+_ENDS_INSIDE = re.compile(r"[.!?]\S*\s+\S|[a-z]\.[A-Z]|[。！？].")
 _GENERIC_HEADERS = frozenset(
     "property attribute field key item parameter characteristic fact facts info information detail details description "
     "value values data feature spec specification category type 项目 属性 内容".split()
@@ -142,7 +148,7 @@ class _Layout:
         if bare.startswith("#") and not re.match(r"#\d", bare):
             self._heading, self._block, self._item, self._pairs = bare.strip("# "), None, None, None
             return
-        bullet = _BULLET.match(line)
+        bullet = _BULLET.match(line) if bare[0] in _BULLETS else None
         body = bullet[2].strip() if bullet else bare
         indent = len(bullet[1]) if bullet else len(line) - len(line.lstrip())
         if self._item is not None and indent > self._item[0]:
@@ -217,11 +223,11 @@ class _Layout:
 
     def _add_sentences(self, body: str) -> None:
         whole = _ENDS_AS_SENTENCE.search(body) is not None
-        for raw in _SENTENCE_END.split(body):
+        for raw in _SENTENCE_END.split(body) if _ENDS_INSIDE.search(body) else [body]:
             if not raw.strip():
                 continue
             ends = whole or _ENDS_AS_SENTENCE.search(raw.rstrip()) is not None
-            labelled = _LABEL.match(raw)
+            labelled = _LABEL.match(raw) if ":" in raw else None
             if labelled and labelled[2] and len(labelled[1].split()) <= 4 and not re.search(r"[.!?]$", raw):
                 self._new("lines", raw).fields.append(Field(labelled[1], labelled[2]))
             else:
@@ -306,6 +312,8 @@ def _says_nothing(header: str) -> bool:
 
 def _labelled(body: str, *, item: bool) -> tuple[str, str] | None:
     """Label and value of a line `label: value`; `None` for a sentence with a colon."""
+    if ":" not in body and "\t" not in body:
+        return None
     match = _LABEL.match(body) or (_LABEL_OF_ITEM.match(body) if item else None) or _TABBED.fullmatch(body)
     if match is None or not match[2] or ";" in match[1] or len(match[1].split()) > 8:
         return None
@@ -315,6 +323,8 @@ def _labelled(body: str, *, item: bool) -> tuple[str, str] | None:
 
 def _pieces(body: str) -> list[tuple[str, str]]:
     """`name; a: b; c: d` as (label, value) pairs; a line that is no such list is one piece."""
+    if ":" not in body:
+        return [("", body)]
     parts = re.split(r";\s+", body)
     pieces = [_piece(part) for part in parts]
     labelled = [bool(label) for label, _ in pieces]

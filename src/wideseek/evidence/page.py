@@ -36,7 +36,7 @@ class ReadPage:
         title = clean(page.title)
         self.title = Text(title)
         self.names, self.bare_names = _title_names(title)
-        self.is_qualified = without_bracket(title) != title
+        self.is_qualified = unqualified(title) != title
         self._text = clean(page.text)
         self.folded = fold(self._text)
         simple = _SIMPLE_WORD.findall(self.folded)
@@ -84,10 +84,24 @@ class ReadPage:
         return self._records_by_word.get(word, [])
 
     @cached_property
+    def _sentences_by_word(self) -> dict[str, list[Sentence]]:
+        by_word: dict[str, list[Sentence]] = {}
+        for sentence in self.sentences:
+            for word in set(_SIMPLE_WORD.findall(sentence.folded)):
+                by_word.setdefault(word, []).append(sentence)
+        return by_word
+
+    def sentences_naming(self, word: str) -> list[Sentence]:
+        """The sentences that hold a word of a name, perhaps inside a longer one."""
+        if _SIMPLE_WORD.fullmatch(word):
+            return self._sentences_by_word.get(word, [])
+        return [sentence for sentence in self.sentences if word in sentence.folded]
+
+    @cached_property
     def _sentences_by_value(self) -> dict[float | Day, list[Sentence]]:
         by_value: dict[float | Day, list[Sentence]] = {}
         for sentence in self.sentences:
-            if _DIGIT_OR_SPELT.search(sentence.text.folded):
+            if _DIGIT_OR_SPELT.search(sentence.folded):
                 for value in {number.value for number in sentence.numbers} | {found.day for found in sentence.dates}:
                     by_value.setdefault(value, []).append(sentence)
         return by_value
@@ -104,7 +118,14 @@ class ReadPage:
             rarest = [str(value.day[0] or value.day[2])]
         if not any(word in self.folded for word in rarest) and value.day is None:
             return []
-        return [s for s in sentences if value.day is not None or any(word in s.text.folded for word in rarest)]
+        return [s for s in sentences if value.day is not None or any(word in s.folded for word in rarest)]
+
+
+def unqualified(title: str) -> str:
+    """The title without what tells it from others of its name: `Springfield (Ohio)`, `Springfield, Ohio`."""
+    bare = without_bracket(title)
+    name, comma, rest = bare.partition(", ")
+    return name if comma and len(rest.split()) <= 3 and rest[:1].isupper() and "," not in rest else bare
 
 
 def _shared(found: list[Sentence], sentences: list[Sentence], every: list[Sentence]) -> list[Sentence]:
@@ -121,7 +142,7 @@ def _title_names(title: str) -> tuple[frozenset[Name], frozenset[Name]]:
     if len(parts) > 1 and fold(parts[0].strip()) in _FRONT_PAGES:
         texts = [title, parts[-1]]
     names = frozenset(name for text in texts if (name := words(text)))
-    return names, frozenset(name for text in texts if (name := words(without_bracket(text))))
+    return names, frozenset(name for text in texts if (name := words(unqualified(text))))
 
 
 class Shelf:
@@ -137,7 +158,7 @@ class Shelf:
             ready = self._pages.get(page.url)
         if ready is None:
             ready = self.indexed(page)
-            _ = ready.records, ready.simple_pairs
+            _ = ready.records, ready.simple_pairs, ready._records_by_word, ready._sentences_by_word
         return ready
 
     def indexed(self, page: Page) -> ReadPage:

@@ -14,8 +14,9 @@ unsupported.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import msgspec
@@ -51,16 +52,36 @@ class _KeyPart:
     written: str
 
 
-@dataclass
 class _Source:
-    """A page for one row: how much it is the key's, part by part, the records that hold the key, and sentences."""
+    """A page for one row: how much it is the key's, part by part, the records that hold the key, and sentences.
 
-    page: ReadPage
-    agent: str
-    levels: list[int]
-    records: list[Record]
-    loose: list[Record]  # rows of a table on the entity's page that do not name it
-    sentences: list[Sentence]
+    `loose` are rows of a table on the entity's page that do not name it.
+    """
+
+    def __init__(
+        self, page: ReadPage, agent: str, key: list[_KeyPart], levels: list[int], names: Mapping[str, list[Name]]
+    ) -> None:
+        self.page, self.agent, self.levels = page, agent, levels
+        self.records: list[Record] = []
+        self.loose: list[Record] = []
+        self.about = About(
+            names=[part.name for part in key],
+            written=[part.written for part in key],
+            levels=levels,
+            every=names,
+            title=frozenset(page.title.words),
+        )
+
+    @cached_property
+    def rarest(self) -> str:
+        """The word of the key that says most."""
+        return max(
+            (word for name in self.about.names for word in name), key=lambda word: (not word.isdigit(), len(word))
+        )
+
+    @cached_property
+    def sentences(self) -> list[Sentence]:
+        return self.page.sentences if any(self.levels) else self.page.sentences_naming(self.rarest)
 
 
 @dataclass
@@ -85,6 +106,9 @@ class _Tracer:
             name: row[i] for row in table.rows for i in self._key_at if (name := name_of(row[i])) and row[i].strip()
         }
         self._names = frozenset(self._keys)
+        self._by_first_word: dict[str, list[Name]] = {}
+        for name in self._names:
+            self._by_first_word.setdefault(name[0], []).append(name)
         self._owned = self._ownership()
         self._pages_of = self._index()
 
@@ -132,39 +156,38 @@ class _Tracer:
 
     def _trace_row(self, row: list[str]) -> tuple[list[_Found], list[_Candidates]]:
         key = [_KeyPart(self._columns[i], name, row[i]) for i in self._key_at if (name := name_of(row[i]))]
-        sources = self._sources(key)
-        about = [_about(key, source.levels, self._names, source.page) for source in sources]
+        sources = _Opened(self._sources(key))
         found = [
-            _key_cell(row[i], key, sources) if i in self._key_at else self._cell(row[i], i, key, sources, about)
+            _key_cell(row[i], key, sources) if i in self._key_at else self._cell(row[i], i, key, sources)
             for i in range(len(row))
         ]
-        return found, [_Candidates.of(source, row, self._columns) for source in sources if len(source.records) > 1]
+        return found, [_Candidates.of(one, row, self._columns) for one in sources.opened if len(one.records) > 1]
 
-    def _sources(self, key: list[_KeyPart]) -> list[_Source]:
+    def _sources(self, key: list[_KeyPart]) -> Iterator[_Source]:
+        """The pages that may hold the key, the entity's own first."""
         if not key:
-            return []
-        at = set.intersection(*(self._pages_of[part.name] for part in key))
-        sources = [source for i in sorted(at) if (source := self._source(i, key)) is not None]
-        return sorted(sources, key=lambda source: -min(source.levels))
+            return
+        found = set.intersection(*(self._pages_of[part.name] for part in key))
+        levels = {at: self._levels(at, key) for at in found}
+        for at in sorted(found, key=lambda at: (-min(levels[at]), at)):
+            source = _Source(self._pages[at], self._agents[at], key, levels[at], self._by_first_word)
+            self._find_records(source, at, key)
+            if source.records or source.loose or source.sentences or any(source.levels):
+                yield source
 
-    def _source(self, at: int, key: list[_KeyPart]) -> _Source | None:
-        page, owned = self._pages[at], self._owned[at]
-        levels = [owned.get(part.name, 0) for part in key]
-        if len(key) > 1 and sorted(page.title.words) == sorted(word for part in key for word in part.name):
-            levels = [OWN] * len(key)
-        if any(levels):
-            records, sentences = page.records, page.sentences
-        else:
-            rarest = max((word for part in key for word in part.name), key=lambda word: (not word.isdigit(), len(word)))
-            records = page.records_with(rarest)
-            sentences = [sentence for sentence in page.sentences if rarest in sentence.text.folded]
-        anothers = any(level == OWN and all(name != part.name for part in key) for name, level in owned.items())
-        holding = [(record, self._holds(record, key, levels, anothers)) for record in records]
-        held = [record for record, how in holding if how == "holds"]
-        loose = [record for record, how in holding if how == "loose"]
-        if not (held or loose or sentences or any(levels)):
-            return None
-        return _Source(page, self._agents[at], levels, held, loose, sentences)
+    def _levels(self, at: int, key: list[_KeyPart]) -> list[int]:
+        if len(key) > 1 and sorted(self._pages[at].title.words) == sorted(w for part in key for w in part.name):
+            return [OWN] * len(key)
+        return [self._owned[at].get(part.name, 0) for part in key]
+
+    def _find_records(self, source: _Source, at: int, key: list[_KeyPart]) -> None:
+        records = source.page.records if any(source.levels) else source.page.records_with(source.rarest)
+        mine = source.about.names
+        anothers = any(level == OWN and name not in mine for name, level in self._owned[at].items())
+        for record in records:
+            how = self._holds(record, key, source.levels, anothers)
+            if how is not None:
+                (source.records if how == "holds" else source.loose).append(record)
 
     def _holds(self, record: Record, key: list[_KeyPart], levels: list[int], anothers: bool) -> str | None:
         """`holds` where the record is about the row; `loose` where it stands in a table of things on the row's page."""
@@ -223,19 +246,19 @@ class _Tracer:
 
     # -------------------------------------------------------------------------------------------------------- a cell
 
-    def _cell(self, cell: str, at: int, key: list[_KeyPart], sources: list[_Source], about: list[About]) -> _Found:
+    def _cell(self, cell: str, at: int, key: list[_KeyPart], sources: _Opened) -> _Found:
         value = value_of(cell)
         if not value.words:
             return _Found(EMPTY)
         mentioned: _Found | None = None
-        for source, whose in zip(sources, about, strict=True):
+        for source in sources:
             found, speaks = self._in_records(value, at, source)
             if found is not None and found.evidence.status == "supported":
                 return found
             mentioned = mentioned or found
             if speaks:  # the page says the column under its own label, and says something else
                 continue
-            found = self._in_sentences(value, at, source, whose)
+            found = self._in_sentences(value, at, source)
             if found is not None and found.evidence.status == "supported":
                 return found
             mentioned = mentioned or found or self._beside_key(value, at, key, source)
@@ -275,10 +298,10 @@ class _Tracer:
         tied = f"{'header' if in_table else 'label'}: {field.raw_label}"
         return _Found(_evidence("supported", source, quote, value_of(field.raw), tied), record)
 
-    def _in_sentences(self, value: Value, at: int, source: _Source, about: About) -> _Found | None:
+    def _in_sentences(self, value: Value, at: int, source: _Source) -> _Found | None:
         near: _Found | None = None
         for sentence in source.page.sentences_with(value, source.sentences):
-            said = says(sentence, value, at, self._columns, about)
+            said = says(sentence, value, at, self._columns, source.about)
             if said == "tied":
                 tied = f"words: {self._table.columns[at]}"
                 return _Found(_evidence("supported", source, sentence.raw, value, tied))
@@ -330,17 +353,6 @@ def _pairs(simple: Name) -> list[object]:
     return list(simple) if len(simple) < 2 else list(pairwise(simple))
 
 
-def _about(key: list[_KeyPart], levels: list[int], names: frozenset[Name], page: ReadPage) -> About:
-    mine = [part.name for part in key]
-    return About(
-        names=mine,
-        written=[part.written for part in key],
-        levels=levels,
-        others=names - frozenset(mine),
-        title=frozenset(page.title.words),
-    )
-
-
 def _is_name(field: Field, part: _KeyPart) -> bool:
     """Whether the field is the name, a remark in brackets aside."""
     said = tuple(field.text.words)
@@ -351,7 +363,7 @@ def _is_name(field: Field, part: _KeyPart) -> bool:
     return bool(said) and said == words(without_bracket(part.written))
 
 
-def _key_cell(cell: str, key: list[_KeyPart], sources: list[_Source]) -> _Found:
+def _key_cell(cell: str, key: list[_KeyPart], sources: _Opened) -> _Found:
     """A name is supported by a record that holds the key, by a page of its own, or by a sentence that names it."""
     if not words(cell):
         return _Found(EMPTY)
@@ -370,6 +382,20 @@ def _key_cell(cell: str, key: list[_KeyPart], sources: list[_Source]) -> _Found:
         if all(source.levels):
             return _Found(_evidence("supported", source, source.page.title.text, value, "title"))
     return _Found(UNSUPPORTED)
+
+
+class _Opened:
+    """Sources one after another, opened when they are asked for: most cells are found on the first."""
+
+    def __init__(self, sources: Iterator[_Source]) -> None:
+        self._coming = sources
+        self.opened: list[_Source] = []
+
+    def __iter__(self) -> Iterator[_Source]:
+        yield from self.opened
+        for source in self._coming:
+            self.opened.append(source)
+            yield source
 
 
 @dataclass(frozen=True)

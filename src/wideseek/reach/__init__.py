@@ -6,6 +6,7 @@
     the answer's cells                     have to stand on the pages read    else they are made up
     the answer's columns                   have to be labels on these pages, and asked for
     a test ("above 100 m")                 has to hold for every row shown, in the page's own unit
+    a short answer                         has to be that of the page which the question picks out, of all read
     all other words of the question        have to be those of any request    else something asked was left out
 
 No question is known beforehand: a model of a million parameters answers anything in the form that it was taught, and
@@ -18,14 +19,14 @@ import re
 from collections.abc import Iterable
 
 from wideseek.answer import boxed, final_table
-from wideseek.policy.grammar import Filter, Request, parse_question
+from wideseek.policy.grammar import Filter, Request, first_number, parse_question
 from wideseek.reach.nearest import nearest_questions
 from wideseek.reach.pages import facts, labels, members
 from wideseek.reach.wording import SMALL, Wording, tokens
 from wideseek.records import Page, Rollout, Trajectory
 from wideseek.table import Table
 
-__all__ = ["nearest_questions", "out_of_reach"]
+__all__ = ["left_out", "nearest_questions", "out_of_reach"]
 
 UNDERSTOOD, FOUND, SUPPORTED = 0.6, 0.75, 0.5  # least shares
 _OPERATORS = {
@@ -41,19 +42,47 @@ _SCRAPS = re.compile(r"[\[{]\s*\"|\"\s*[\]}]|[\]}]{2,}|</?\w+>|<\||\|")
 
 
 def out_of_reach(rollout: Rollout, supported: float | None) -> str | None:
-    """Why the answer cannot be trusted, or `None`. `supported` is the share of its cells that stand on a page read."""
-    first = [run for run in rollout.trajectories if run.path.startswith("lead/1.")] or rollout.trajectories[:1]
-    read = [rollout.pages[url] for run in first for url in run.read if url in rollout.pages]
+    """Why the answer cannot be trusted, or `None`. `supported` is the share of a table's filled cells that stand on a
+    page read; a short answer, which names neither its row nor its column, is looked for on the pages themselves."""
+    first, read = _first_read(rollout)
     if (why := _not_found(rollout, first, read)) is not None:
         return why
+    table, box = final_table(rollout.answer), boxed(rollout.answer)
     if supported is None:
         return "no answer came of it"
-    if supported < SUPPORTED:
+    if supported < SUPPORTED and (table is not None or box is None):
         return f"only {supported:.0%} of the answer stands on a page that was read"
-    table, box = final_table(rollout.answer), boxed(rollout.answer)
     if table is None and box is None:
         return None
-    return _not_asked(rollout, read, table)
+    return _not_asked(rollout, read, table, box or "")
+
+
+def left_out(rollout: Rollout) -> list[str]:
+    """Which members of the list that was read have no row, though nothing that was read of them rules them out."""
+    table, page = final_table(rollout.answer), _subject(Wording(_question(rollout)), _first_read(rollout)[1])
+    if table is None or page is None:
+        return []
+    request = parse_question(_question(rollout))
+    test = request.filter if request else None
+    shown = {row[0].casefold() for row in table.rows}
+    known = {other.title.casefold(): other for other in rollout.pages.values()}
+    return [
+        name
+        for name in members(page)
+        if name.casefold() not in shown
+        and not (test and (own := known.get(name.casefold())) and not test.holds(_value(own, test.column)))
+    ]
+
+
+def _first_read(rollout: Rollout) -> tuple[list[Trajectory], list[Page]]:
+    """The agents that found what the question is about, and the pages that they read."""
+    first = [run for run in rollout.trajectories if run.path.startswith("lead/1.")] or rollout.trajectories[:1]
+    return first, [rollout.pages[url] for run in first for url in run.read if url in rollout.pages]
+
+
+def _question(rollout: Rollout) -> str:
+    """The question as it was asked, without what a contract added to it."""
+    return rollout.task.question.partition("\n\n")[0] if rollout.task.required else rollout.task.question
 
 
 def _not_found(rollout: Rollout, first: list[Trajectory], read: list[Page]) -> str | None:
@@ -76,9 +105,9 @@ def _not_found(rollout: Rollout, first: list[Trajectory], read: list[Page]) -> s
     return None
 
 
-def _not_asked(rollout: Rollout, read: list[Page], table: Table | None) -> str | None:
+def _not_asked(rollout: Rollout, read: list[Page], table: Table | None, short: str) -> str | None:
     """What the answer has that was not asked for, or lacks that was; the table is `None` for a short answer."""
-    question = rollout.task.question.partition("\n\n")[0] if rollout.task.required else rollout.task.question
+    question = _question(rollout)
     wording, request = Wording(question), parse_question(question)
     if request and (request.kind == "deep") != (table is None):
         return f"the answer is {'one value' if table is None else 'a table'}, and the question asks for something else"
@@ -93,7 +122,7 @@ def _not_asked(rollout: Rollout, read: list[Page], table: Table | None) -> str |
     )
     if why:
         return why
-    if table is not None and (why := _rows_listed(table, page)):
+    if why := _rows_listed(table, page) if table is not None else _picked(request, rollout, page, short):
         return why
     if wording.left:
         return f"nothing accounts for these words of the question: {', '.join(wording.left)}"
@@ -167,6 +196,35 @@ def _rows_listed(table: Table, page: Page) -> str | None:
     if 2 * len(strange) > len(table.rows):
         return f"most rows are not on the list {page.title} ({', '.join(strange[:3])})"
     return None
+
+
+def _picked(request: Request | None, rollout: Rollout, subject: Page, answer: str) -> str | None:
+    """Why a short answer is not that of the page which the question picks out of those read."""
+    request = request or Request("deep")
+    listed = {name.casefold() for name in members(subject)}
+    pages = [page for page in rollout.pages.values() if not listed or page.title.casefold() in listed]
+    if request.member:
+        pages = [page for page in pages if tokens(page.title) == tokens(request.member)]
+    elif test := request.filter:
+        pages = [page for page in pages if test.holds(_value(page, test.column))]
+    elif request.extreme:
+        if unread := sorted(listed - {page.title.casefold() for page in pages}):
+            return f"{len(unread)} of the {len(listed)} members of {subject.title} were not read ({unread[0]} ...)"
+        pages = _at_the_end(pages, *request.extreme)
+    told = [_value(page, request.columns[0]) if request.columns else page.title for page in pages]
+    if tokens(answer) in map(tokens, told):
+        return None
+    asked = request.columns[0] if request.columns else "name"
+    return f"the pages that were read do not give {answer} as the {asked} that was asked for"
+
+
+def _at_the_end(pages: list[Page], column: str, end: str) -> list[Page]:
+    """The pages, several where they tie, that have the highest or the lowest number in this column."""
+    numbers = [(number, page) for page in pages if (number := first_number(_value(page, column))) is not None]
+    if not numbers:
+        return []
+    best = (max if end == "highest" else min)(number for number, _ in numbers)
+    return [page for number, page in numbers if number == best]
 
 
 def _value(page: Page, column: str) -> str:
