@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wideseek.answer import answer_table, final_table, read_answer, without_thought
+from wideseek.answer import answer_table, final_table, findings_table, read_answer, without_thought
 from wideseek.errors import BadInput
+from wideseek.records import Completion, Rollout, Task, Trajectory, Turn
 from wideseek.table import Table, counts_rows, plain_cell, plain_key, read_tables
 
 HEAD = "| lake | depth |\n|---|---|\n"
@@ -35,6 +36,50 @@ def test_of_a_draft_and_the_final_table_the_later_row_counts_and_a_note_says_so(
     table, notes = read_answer(ONE + "\nI check once more.\n\n" + HEAD + "| [Bel](https://x.example) | 31 |\n")
     assert table == Table(["lake", "depth"], [["Arn", "12"], ["Bel", "31"]])
     assert notes[1] == "1 row differed between these tables; the later table's cells were kept."
+
+
+def test_two_groups_that_share_a_few_names_keep_all_rows_and_a_note_names_them():
+    head = "| country | gold |\n|---|---|\n"
+    table, notes = read_answer(f"2020\n\n{head}| A | 1 |\n| B | 2 |\n| C | 3 |\n\n2021\n\n{head}| A | 9 |\n| D | 4 |\n")
+    assert table.rows == [["A", "1"], ["A", "9"], ["B", "2"], ["C", "3"], ["D", "4"]]
+    assert notes[1] == "These tables have different rows for A; all of them were kept."
+
+
+def test_of_two_groups_a_row_that_both_have_stands_once():
+    table, notes = read_answer(ONE + "\nand\n\n" + HEAD + "| Bel[1] | 30 |\n| Cor | 7 |\n| Dun | 1 |\n")
+    assert [row[0] for row in table.rows] == ["Arn", "Bel", "Cor", "Dun"]
+    assert notes == ["2 tables with the same columns were joined."]
+
+
+def test_of_a_draft_and_a_longer_final_table_the_later_rows_count():
+    table, _ = read_answer(ONE + "\nand\n\n" + HEAD + "| Arn | 13 |\n| Bel | 31 |\n| Cor | 7 |\n| Dun | 1 |\n")
+    assert [row[1] for row in table.rows] == ["13", "31", "7", "1"]
+
+
+def reported(*reports: tuple[str, bool]) -> Rollout:
+    """A rollout of agents that each said one text, `True` where it was cut off; the first is the lead."""
+    runs = [
+        Trajectory(role="sub" if number else "lead", path=f"lead/1.{number}" if number else "lead", turns=[
+            Turn([], Completion(text=text, truncated="turn_cap" if cut else None))
+        ])
+        for number, (text, cut) in enumerate(reports)
+    ]  # fmt: skip
+    return Rollout(task=Task(question="q"), trajectories=runs)
+
+
+def test_a_cell_that_was_cut_off_gives_way_to_the_whole_one_of_another_report():
+    found = findings_table(reported((HEAD + "| Arn | 1 |\n| Bel | 3", True), (ONE, False)))
+    assert found.table.rows == [["Arn", "12"], ["Bel", "30"]]
+
+
+def test_findings_are_merged_by_the_columns_that_name_rows_and_keep_the_readers_notes():
+    ranked = "| rank of depth | lake |\n|---|---|\n| 1 | Arn | x |\n| 2 | Bel |"
+    found = findings_table(
+        reported(("", False), (ranked, False), ("| rank of depth | lake |\n|---|---|\n| 1 | Cor |", False)),
+        key_of=lambda table: ["lake"],
+    )
+    assert [row[1] for row in found.table.rows] == ["Arn | x", "Bel", "Cor"]
+    assert found.notes == ["1 row has more cells than there are columns; the last cell holds what was too much."]
 
 
 def test_a_first_column_that_repeats_names_no_row():
@@ -91,6 +136,14 @@ def test_shown_cells_have_no_markup_and_scored_cells_are_as_written():
                                   "\u200eAlpha\u200e", "Alpha<sup>1</sup>", "[Alpha](https://x.example)", "Alpha ✅"])  # fmt: skip
 def test_a_decorated_key_is_the_bare_one(said):
     assert plain_key(said) == "Alpha"
+
+
+@pytest.mark.parametrize(("said", "shown"), [
+    ("61 m¹", "61 m"), ("84 m [note 2]", "84 m"), ("<b>Arn</b>", "Arn"), ("[[Arn (lake)|Arn]]", "Arn"), ("Arn†", "Arn"),
+    ("\u2068Arn\u2069", "Arn"), ("🇫🇷 Arn¹", "🇫🇷 Arn"), ("می\u200cخواهم", "می\u200cخواهم"), ("10<sup>5</sup>", "10^5"),
+])  # fmt: skip
+def test_a_shown_cell_loses_its_marks_and_keeps_its_pictures(said, shown):
+    assert plain_cell(said) == shown
 
 
 @pytest.mark.parametrize("said", ["84 km²", "a [sic]", "https://x.example/a_b", "5 * 3 * 2", "snake_case", "✅"])

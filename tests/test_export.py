@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from openpyxl import load_workbook
 from rich.console import Console
@@ -179,6 +180,12 @@ def test_the_row_names_its_doubts_level_by_level(mentioned):
     assert rows[2][-1] == "[3] mentioned: height"
     mentioned.evidence[2] = [mentioned.evidence[2][0], mentioned.evidence[2][1], Evidence("unsupported")]
     assert with_sources(mentioned)[0].rows[2][-1] == "[3] mentioned: height; unsupported: year"
+
+
+def test_the_row_names_the_cells_that_a_model_contradicts_whatever_their_level(mentioned):
+    row = mentioned.evidence[2]
+    row[1], row[2] = (msgspec.structs.replace(cell, verdict="contradicts") for cell in row[1:])
+    assert with_sources(mentioned)[0].rows[2][-1] == "[3] mentioned: height; a model contradicts: height, year"
 
 
 def test_supported_in_the_summary_is_the_first_level_only():

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from wideseek.answer import without_thought
 from wideseek.records import Score, Task
-from wideseek.scoring.plain import folded, undecorated, without_number
+from wideseek.scoring.plain import folded, without_number
 from wideseek.scoring.table import score_response
-from wideseek.table import Table
+from wideseek.table import Table, undecorated
 
 
 def asked(gold: Table, **rules: dict[str, Any]) -> Task:
@@ -82,7 +82,7 @@ async def test_the_same_text_in_other_code_points_is_right_in_keys_cells_and_col
         "[Alpha](https://x.example)", "[**Alpha**](https://x.example/a_(b))", "[Alpha][1]", "[[Alpha]]", "[[A (b)|Alpha]]",
         "![flag](f.png) Alpha", "<a href='https://x.example'>Alpha</a>",
         "Alpha[1]", "Alpha [note 2]", "Alpha[a][b]", "Alpha[^1]", "Alpha¹", "Alpha¹,²", "Alpha<sup>1</sup>", "Alpha†", "Alpha【4†source】",
-        "🇫🇷 Alpha", "Alpha 🇫🇷", "🥇 Alpha", "Alpha™", "\u200eAlpha",
+        "🇫🇷 Alpha", "Alpha 🇫🇷", "🥇 Alpha", "Alpha™", "\u200eAlpha", "Alpha ✅", "✔️ Alpha",
         "1. Alpha", "1) Alpha", "(1) Alpha", "#1 Alpha", "- Alpha", "• Alpha", "① Alpha", "1、Alpha",
     ],
 )  # fmt: skip

@@ -116,27 +116,60 @@ def _sources(table: Table, wanted: Sequence[str]) -> list[list[int]]:
 # ---------------------------------------------------------------------------------------- several tables become one
 
 
+_Placed = dict[tuple[str, ...], list[Row]]  # the rows of a table by what they are called
+
+
 def _joined(tables: Sequence[Table], key: Sequence[str]) -> tuple[Table, list[str]]:
-    """Tables of equal columns as one: rows in order; where two tables have a row of one key, the later table's."""
+    """Tables of equal columns as one, rows in order.
+
+    A table that repeats most of the rows before it, by their key, is a new version of them: its rows take their
+    place. Else it is another group ("2020", "2021"): its rows stand beside those that have the same key.
+    """
     if len(tables) == 1:
         return tables[0], []
     columns = tables[0].columns
     parts = [_reordered(table, columns) for table in tables]
     at = _key_of(parts, columns, key)
-    placed: dict[tuple[str, ...], list[Row]] = {}
+    placed: _Placed = {}
     replaced = 0
+    doubled: dict[str, None] = {}
     for rows in parts:
-        own: dict[tuple[str, ...], list[Row]] = {}
-        for number, row in enumerate(rows):
-            name = tuple(norm_key(plain_key(row[i])) for i in at)
-            own.setdefault(name if any(name) else (*map(str, row), str(number)), []).append(row)
-        for name, said in own.items():
-            replaced += name in placed and _normed(placed[name]) != _normed(said)
-            placed[name] = said
+        said = _named_rows(rows, at)
+        differ = [name for name in said if name in placed and _normed(placed[name]) != _normed(said[name])]
+        if _is_new_version(said, placed):
+            replaced += len(differ)
+            placed |= said
+            continue
+        doubled |= dict.fromkeys(" / ".join(plain_key(said[name][0][i]) for i in at) for name in differ)
+        for name, own in said.items():
+            before = placed.setdefault(name, [])
+            before += [row for row in own if _normed([row])[0] not in _normed(before)]
     notes = [f"{len(tables)} tables with the same columns were joined."]
     if replaced:
         notes.append(f"{row_count(replaced)} differed between these tables; the later table's cells were kept.")
+    if doubled:
+        notes.append(f"These tables have different rows for {_listed(list(doubled))}; all of them were kept.")
     return Table(columns, [row for rows in placed.values() for row in rows]), notes
+
+
+def _named_rows(rows: Sequence[Row], at: Sequence[int]) -> _Placed:
+    """A table's rows by their key; a row without one is called by all that it says."""
+    named: _Placed = {}
+    for number, row in enumerate(rows):
+        name = tuple(norm_key(plain_key(row[i])) for i in at)
+        named.setdefault(name if any(name) else (*map(str, row), str(number)), []).append(row)
+    return named
+
+
+def _is_new_version(said: _Placed, placed: _Placed) -> bool:
+    """Whether a table repeats most rows before it by their key; half are enough where it has no other row."""
+    shared = len(said.keys() & placed.keys())
+    return 2 * shared > len(placed) or (shared == len(said) and 2 * shared == len(placed))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 
 def _normed(rows: Sequence[Row]) -> list[list[str]]:
@@ -240,21 +273,39 @@ def boxed(text: str) -> str | None:
     return last[1] if last else None
 
 
-def findings_table(
-    rollout: Rollout, key: Sequence[str] = (), shaped: Callable[[Table], Table] = lambda table: table
-) -> tuple[Table, bool]:
-    """What the agents have reported so far as one table, possibly without rows, and whether it is in words only.
+class Findings(NamedTuple):
+    """What the agents have reported so far as one table, possibly without rows, and notes on its reading.
 
-    Tables in their reports, each put into shape by `shaped`, are merged on `key` (by default the first report's first
-    column). Where no report holds a
-    table, the rows are the reports themselves, one per subtask, unless the lead has said why it gives no table.
+    `in_words`: no report holds a table, and the rows are the reports themselves.
     """
-    reports = [(run.prompt, run.turns[-1].completion.text) for run in rollout.trajectories if run.turns]
-    read = [read_answer(text, rollout.task.required, key).table for _, text in reports]
-    tables = [shaped(table) for table in read if table and table.rows]
+
+    table: Table
+    notes: list[str]
+    in_words: bool
+
+
+def findings_table(
+    rollout: Rollout,
+    key: Sequence[str] = (),
+    *,
+    key_of: Callable[[Table], Sequence[str]] = lambda table: table.columns[:1],
+    shaped: Callable[[Table], Table] = lambda table: table,
+) -> Findings:
+    """Tables in the agents' reports, each put into shape by `shaped`, merged on `key`, else on `key_of` the first one.
+
+    Where two reports fill a cell, the one whose answer was not cut off counts. Where no report holds a table, the rows
+    are the reports, one per subtask, unless the lead has said why it gives no table.
+    """
+    runs = [run for run in rollout.trajectories if run.turns]
+    whole_first = sorted(runs, key=lambda run: run.turns[-1].completion.truncated is not None)
+    read = [read_answer(run.turns[-1].completion.text, rollout.task.required, key) for run in whole_first]
+    kept = [(shaped(found.table), found.notes) for found in read if found.table]
+    tables = [table for table, _ in kept if table.rows]
     if tables:
         first, *rest = tables
-        merged, _ = first.merge(rest, list(key) or first.columns[:1])
-        return merged, False
-    said = [[prompt, text] for prompt, text in reports[1:] if text.strip() and not rollout.answer]
-    return Table(["subtask", "finding"], said), True
+        merged, left_out = first.merge(rest, list(key) or list(key_of(first)))
+        notes = [note for table, said in kept if table.rows for note in said]
+        return Findings(merged, list(dict.fromkeys(notes + left_out)), in_words=False)
+    said = [(run.prompt, run.turns[-1].completion.text) for run in rollout.trajectories[1:] if run.turns]
+    rows = [[prompt, text] for prompt, text in said if text.strip() and not rollout.answer]
+    return Findings(Table(["subtask", "finding"], rows), [], in_words=True)

@@ -453,13 +453,14 @@ async def _verify(result: Result, config: Config, budget: Budget, journal: Journ
 def _findings(rollout: Rollout, contract: Contract | None) -> tuple[Table, list[str]]:
     """The findings so far as a table; as notes where they are in words and the table's columns are given."""
     if contract:
-        table, in_words = findings_table(rollout, contract.key, lambda report: contract.conform(report)[0])
+        found = findings_table(rollout, contract.key, shaped=lambda report: contract.conform(report)[0])
     else:
-        table, in_words = findings_table(rollout)
+        found = findings_table(rollout, key_of=key_columns)
+    table = found.table
     if not table.rows:
         return (Table(contract.columns) if contract else table), []
-    notes = ["The lead gave no table: these are the findings so far."]
-    if not (in_words and contract):
+    notes = ["The lead gave no table: these are the findings so far.", *found.notes]
+    if not (found.in_words and contract):
         return table, notes
     return Table(contract.columns), notes + [f"{task}: {finding}" for task, finding in table.rows]
 

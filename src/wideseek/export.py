@@ -99,7 +99,7 @@ def sources_table(result: Result) -> Table:
 def with_sources(result: Result) -> tuple[Table, list[str]]:
     """The table with a `Sources` column that numbers each row's pages, and the pages in the order of their numbers.
 
-    A row's cells that are not supported are named after the numbers.
+    A row's cells that are not supported, and those that a model contradicts, are named after the numbers.
     """
     pages: list[str] = []
     cells = []
@@ -215,13 +215,17 @@ def _urls(evidence: list[Evidence]) -> list[str]:
 
 
 def _doubts(result: Result, evidence: list[Evidence]) -> str:
-    """`mentioned: height; unsupported: year`; the level alone where it is that of all of a row's several cells."""
+    """`mentioned: height; unsupported: year`; the level alone where it is that of all of a row's several cells.
+
+    Cells that a model was asked about and contradicts are named as well, whatever their level.
+    """
     told = []
     for level in MARKS:
         names = [c for c, cell in zip(result.table.columns, evidence, strict=True) if cell.status == level]
         if names:
             told.append(level if len(names) == len(evidence) > 1 else f"{level}: {', '.join(names)}")
-    return "; ".join(told)
+    denied = [c for c, cell in zip(result.table.columns, evidence, strict=True) if cell.verdict == "contradicts"]
+    return "; ".join([*told, *([f"a model contradicts: {', '.join(denied)}"] if denied else [])])
 
 
 def _free_name(name: str, taken: list[str]) -> str:

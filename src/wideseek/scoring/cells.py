@@ -26,8 +26,9 @@ from urllib.parse import urlsplit
 from wideseek import quantities
 from wideseek.scoring.dates import date_near as dates_near
 from wideseek.scoring.dates import read_date
-from wideseek.scoring.plain import folded, undecorated
+from wideseek.scoring.plain import folded
 from wideseek.scoring.spec import ColumnRule
+from wideseek.table import undecorated
 
 Prepare = Callable[[str], str]
 Compare = Callable[[str, str], bool | None]

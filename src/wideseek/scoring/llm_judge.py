@@ -12,7 +12,6 @@ once is judged the same for ever, and a change of prompts asks anew.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -25,6 +24,7 @@ import msgspec
 
 from wideseek.concurrency import together
 from wideseek.errors import BadInput, PolicyError, PolicyRejected
+from wideseek.files import write_whole
 from wideseek.policy.base import Policy
 from wideseek.records import Message, Trajectory
 from wideseek.scoring.judge import Case, JudgeFailed, Pair, equal_names, same
@@ -222,11 +222,9 @@ class _Verdicts:
         if self._folder is None:
             return
         path = self._path(self._folder, key)
-        part = path.with_suffix(f".{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
+            write_whole({path: text.encode()})
         except OSError as error:
             raise BadInput(f"{self._folder}: the judge's cache cannot be written: {error}") from error
 

@@ -25,9 +25,9 @@ from wideseek.records import RowScore, Score, Task, WrongCell
 from wideseek.scoring.cells import Compare, Prepare, comparison, preparation
 from wideseek.scoring.judge import Case, Judge, JudgeFailed, Pair
 from wideseek.scoring.metrics import FIGURES, NOTHING_RIGHT, table_figures
-from wideseek.scoring.plain import folded, undecorated, without_number
+from wideseek.scoring.plain import folded, without_number
 from wideseek.scoring.spec import SAME_MEANING, Spec, gold_table
-from wideseek.table import Row, Table, norm_column
+from wideseek.table import Row, Table, norm_column, unchecked, undecorated
 
 Key = tuple[str, ...]
 Groups = dict[Key, list[Row]]
@@ -158,7 +158,7 @@ def _grouped(rows: Iterable[Row], spec: Spec, mappings: dict[str, dict[str, str]
     ]
     groups: Groups = {}
     for row in rows:
-        key = tuple([prepare(mapping.get(row[i], row[i])) for i, prepare, mapping in columns])
+        key = tuple([prepare(unchecked(mapping.get(row[i], row[i]))) for i, prepare, mapping in columns])
         group = groups.setdefault(key, [])
         if row not in group:
             group.append(row)

@@ -7,7 +7,7 @@
     merge_tables    partial tables put together by key, with notes on what was left out
 
     markdown.py     pipe tables: how they are found, and what is escaped
-    cells.py        plain_cell, plain_key, counts_rows: what decorates a cell, and what only numbers rows
+    cells.py        plain_cell, plain_key, undecorated, counts_rows: what decorates a cell, and what only numbers rows
     exchange.py     CSV, JSON, HTML
     workbook.py     XLSX
     rows.py         norm_column, norm_key, rows_by_key, first_filled, fold: how columns and rows are matched and merged
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wideseek.errors import BadInput
-from wideseek.table.cells import counts_rows, plain_cell, plain_key
+from wideseek.table.cells import counts_rows, plain_cell, plain_key, unchecked, undecorated
 from wideseek.table.exchange import grid_csv, grid_html, grid_json, read_csv, read_json
 from wideseek.table.markdown import find_grids, grid_markdown, read_grids
 from wideseek.table.rows import Grid, Row, first_filled, fold, norm_column, norm_key, rows_by_key
@@ -48,6 +48,8 @@ __all__ = [
     "plain_key",
     "read_tables",
     "rows_by_key",
+    "unchecked",
+    "undecorated",
     "write_xlsx",
     "xlsx_bytes",
 ]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wideseek.errors import RunDirError
+from wideseek.files import write_whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,10 +63,8 @@ class Log:
             self._board.close()
 
     def _replace(self, lines: list[dict[str, Any]]) -> None:
-        part = self.path.with_name(f"{self.path.name}.part")
         try:
-            part.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
-            part.replace(self.path)
+            write_whole({self.path: b"".join(msgspec.json.encode(line) + b"\n" for line in lines)})
         except OSError as error:
             raise unwritable(self.path, error) from error
 
