@@ -11,9 +11,10 @@ This is precise and weak: about a fifth of what prose says is tied, and one perc
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from wideseek.evidence.labels import STOP_WORDS, Label, meanings, same_meaning, stem
@@ -23,6 +24,7 @@ from wideseek.evidence.page import Name
 from wideseek.evidence.text import UNSPACED, Text, is_unspaced, words
 from wideseek.evidence.values import MONTHS, SCALES, UNITS, Value, text_parts, value_of
 
+MOST_SPOTS = 8  # places of one value in one sentence that are looked at
 Said = Literal["tied", "near"] | None
 
 
@@ -44,21 +46,23 @@ class About:
 
 _DENIAL = frozenset(
     "not never no neither nor without isn't wasn't doesn't didn't aren't weren't cannot can't false falsely "
-    "incorrectly failed denies denied refused 不 没 未 非 无".split()
+    "incorrectly failed denies denied refused hardly barely scarcely differs limit copy rival 不 没 未 非 无".split()
 )
 _DOUBT = frozenset(
     "wrong incorrect incorrectly erroneous erroneously mistaken mistakenly disputed myth legend rumour rumor hoax "
-    "fictional fiction imaginary supposedly misreported retracted debunked respectively".split()
+    "fictional fiction imaginary supposedly misreported wrongly dropped abandoned cancelled retracted debunked "
+    "respectively".split()
 )
 _IN_FICTION = re.compile(r"\bin (?:the|a|his|her|this) (?:\w+ )?(?:novel|film|story|book|game|series|episode)\b", re.I)
 _SUPPOSED = frozenset(
-    "than if would might may could should planned proposed expected rumoured rumored allegedly claimed supposedly "
-    "hypothetical projected estimated-to hoped aims targeted unlike like as-if".split()
+    "reportedly than if would might may could should planned proposed expected rumoured rumored allegedly claimed "
+    "hypothetical projected hoped aims targeted unlike like".split()
 )
 _OTHERS = frozenset(
-    "other another second former old previous previously earlier formerly before until neighbouring neighboring "
+    "other another second former old previous previously earlier formerly used before until neighbouring neighboring "
     "nearby adjacent whether nobody originally once predecessor successor replaced".split()
 )
+_VERBS = frozenset("is was are were has had have reaches reached measures measured stands stood".split())
 _ENDED = frozenset("until before formerly till previously".split())
 _OPENERS = STOP_WORDS | frozenset(
     "it its he his she her they their this that these there although while when after before since during until under "
@@ -138,7 +142,7 @@ def says(sentence: Sentence, value: Value, index: int, columns: list[Label], abo
     if not spots or not sentence.whole or _states_nothing(sentence.text):
         return "near"
     clause = _Clause(sentence, named, about, columns, index)
-    return "tied" if any(clause.ties(at, end, value) for at, end in spots) else "near"
+    return "tied" if any(clause.ties(at, end, value) for at, end in spots[:MOST_SPOTS]) else "near"
 
 
 def _says_all(sentence: Sentence, value: Value, index: int, columns: list[Label], about: About) -> Said:
@@ -165,19 +169,20 @@ def _spots(sentence: Sentence, value: Value, column: Label) -> tuple[list[tuple[
     text = sentence.text
     if value.number is not None:
         unit = column.unit
-        spots = [(n.at, n.end) for n in sentence.numbers if value.is_number(n, labelled=False, unit=unit)]
+        spots = [
+            (number.at, number.end)
+            for number in sentence.numbers
+            if value.is_number(number, labelled=False, unit=unit or _asked_by_kind(column, number.unit))
+        ]
         spots = spots or [(found.at, found.end) for found in sentence.dates if value.is_year_of(found.day)]
         if not value.is_year:  # the day of a date counts nothing
             dated = {i for found in sentence.dates for i in range(found.at, found.end)}
             spots = [spot for spot in spots if spot[0] not in dated]
-        return spots, not spots and any(
-            n.own
-            and n.value == value.number.value
-            and not value.number.unit
-            and n.unit not in ("%", "°")
-            and n.value == _plain_number(text, n.at)
-            for n in sentence.numbers
+        mentioned = any(
+            number.own and number.value == value.number.value and not value.number.unit and number.unit not in _RELATIVE
+            for number in sentence.numbers
         )
+        return spots, not spots and mentioned
     if value.day is not None:
         return [(found.at, found.end) for found in sentence.dates if value.is_day(found.day)], False
     found = [(at, at + len(value.words)) for at in text.find(value.words)]
@@ -185,12 +190,17 @@ def _spots(sentence: Sentence, value: Value, column: Label) -> tuple[list[tuple[
     return spots, bool(found) and not spots
 
 
-def _plain_number(text: Text, at: int) -> float | None:
-    """The number as its digits alone say it: without scale word or exponent."""
-    try:
-        return float(text.words[at])
-    except ValueError:
-        return None
+_RELATIVE = frozenset("%°‰") | {"°c", "°f"}
+
+
+def _asked_by_kind(column: Label, unit: str) -> str:
+    """A unit that only a column of this kind has (`Volume`: m3), so that a bare number may be in it."""
+    return unit if unit in _TELLING_UNITS and _takes(column, unit) else ""
+
+
+def _takes(column: Label, unit: str) -> bool:
+    """Whether a number with this unit can be what the column asks for."""
+    return any(same_meaning(kind, word) for kind in _DIMENSIONS.get(unit, ()) for word in column.stems)
 
 
 def _is_whole(text: Text, at: int, end: int, written: str, column: Label) -> bool:
@@ -234,16 +244,26 @@ class _Clause:
 
     def ties(self, at: int, end: int, value: Value) -> bool:
         """Whether the clause around the value is about the row's entity, states it, and names the column beside it."""
-        mine = [i for i, clause in enumerate(self._clause_of) if clause == self._clause_of[at]]
-        low, high = mine[0], mine[-1] + 1
+        low, high = (cut(self._clause_of, self._clause_of[at]) for cut in (bisect_left, bisect_right))
         before = self._text.words[low:at]
         if not _DENIAL.isdisjoint(before[-6:]):
             return False
         if any(self._is_supposed(i) for i in range(max(low, at - 8), at)):
             return False
+        if self._compares(end):
+            return False
         if value.day is None and not value.is_year and not _ENDED.isdisjoint(self._text.words[end : end + 3]):
             return False  # `its capital was Ost until 1990`
         return self._is_about(low, high, at) and self._names_column(low, high, at, end, value)
+
+    def _compares(self, end: int) -> bool:
+        """`35 m taller than Beta` is a difference."""
+        behind = self._text.words[end : end + 4]
+        return any(
+            word.endswith("er") or word in ("more", "less")
+            for word, after in pairwise(behind)
+            if after in ("than", "tall")
+        )
 
     def _is_supposed(self, at: int) -> bool:
         return self._text.words[at] in _SUPPOSED and self._text.original(at) != "May"
@@ -259,6 +279,8 @@ class _Clause:
             return False
         if self._speaks_of_a_part(low, at) or self._belongs_to_another_name(low):
             return False
+        if self._another_is_subject(low, at):
+            return False
         return any(inside) or not self._speaks_of_another(low, at)
 
     def _speaks_of_a_part(self, low: int, at: int) -> bool:
@@ -270,6 +292,17 @@ class _Clause:
             for places in self._named
             for i in places
         )
+
+    def _another_is_subject(self, low: int, at: int) -> bool:
+        """A foreign name, perhaps with a noun behind it, right before a verb: `Beta is 35 m`, `the Beta tower is`."""
+        words_, known = self._text.words, self._about.words | self._about.title
+        for i in range(low, at):
+            capital = self._text.original(i)[:1].isupper() and not (i == 0 and words_[0] in _OPENERS)
+            if not capital or words_[i] in known or words_[i] in MONTHS or _is_word_of(self._column, words_[i]):
+                continue
+            if not _VERBS.isdisjoint(words_[i + 1 : min(i + 3, at)]):
+                return True
+        return False
 
     def _belongs_to_another_name(self, low: int) -> bool:
         """`Beta, which opened in 1905`: a relative clause speaks of the name before it."""
@@ -342,16 +375,11 @@ class _Clause:
     def _told_by_unit(self, at: int) -> bool | None:
         """`False` where the number's unit is none of the column; `True` where it says the column by itself."""
         unit = next((number.unit for number in self._sentence.numbers if number.at == at), "")
-        kinds = _DIMENSIONS.get(unit)
-        if kinds is None:
+        if unit not in _DIMENSIONS:
             return None
-
-        def takes(label: Label) -> bool:
-            return any(same_meaning(kind, word) for kind in kinds for word in label.stems)
-
-        if not takes(self._column) and self._column.unit != unit:
+        if not _takes(self._column, unit) and self._column.unit != unit:
             return False
-        rivals = sum(takes(label) or label.unit == unit for label in self._columns)
+        rivals = sum(_takes(label, unit) or label.unit == unit for label in self._columns)
         return True if unit in _TELLING_UNITS and rivals == 1 else None
 
     def _life_span(self, at: int) -> bool | None:

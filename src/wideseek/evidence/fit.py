@@ -7,6 +7,7 @@ import re
 from wideseek.evidence.text import Text, clean, without_bracket, words
 from wideseek.evidence.values import Value, accented, dates, leading_number, numbers, text_parts
 
+_PASSED = frozenset("until till before former formerly disputed".split())
 _LIST = re.compile(r",\s|;|\sand\s|&|\n|·|•|、|；")
 
 
@@ -16,7 +17,7 @@ def fits(value: Value, field: Text, *, labelled: bool, unit: str = "") -> bool:
     if tuple(field.words) == value.words or _is_same_range(value, field):
         return _same_words(value, field, labelled=labelled, unit=unit)
     if value.day is not None:
-        return any(value.is_day(found.day) for found in dates(field))
+        return _BOUND.isdisjoint(field.words) and any(value.is_day(found.day) for found in dates(field))
     if value.number is not None:
         return _fits_number(value, field, labelled=labelled, unit=unit)
     return _fits_words(value, field)
@@ -55,7 +56,15 @@ def _fits_number(value: Value, field: Text, *, labelled: bool, unit: str) -> boo
     return any(part is not None and value.is_number(part, labelled=labelled, unit=unit) for part in parts)
 
 
+_BOUND = frozenset("not before after until till by planned expected bc bce".split())
+
+
 def _fits_words(value: Value, field: Text) -> bool:
+    if field.text.rstrip().endswith("?") and not value.text.text.rstrip().endswith("?"):
+        return False
+    bracket = field.text[len(without_bracket(field.text)) :]
+    if not _PASSED.isdisjoint(words(bracket)):
+        return False
     parts = {part for part in map(words, text_parts(field.text)) if part}
     if len(value.parts) <= 1:
         is_list = _LIST.search(without_bracket(field.text)) is not None
@@ -79,7 +88,7 @@ def holds_part(value: Value, field: Text) -> bool:
     """Whether the value stands anywhere in the field."""
     if value.number is not None:
         return any(
-            found.own and found.value == value.number.value and not (found.unit and value.number.unit)
+            found.own and found.value == value.number.value and found.unit in ("", value.number.unit or found.unit)
             for found in numbers(field)
         )
     return bool(field.find(value.words))

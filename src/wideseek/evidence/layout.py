@@ -20,6 +20,7 @@ from wideseek.evidence.labels import Label, label_of
 from wideseek.evidence.text import Text, fold
 from wideseek.evidence.values import Dated, Number, dates, numbers
 
+LONGEST = 2_000  # characters of a sentence; what is longer states nothing
 MOST_TURNED = 40  # rows or columns of a table that may be turned
 
 
@@ -226,7 +227,7 @@ class _Layout:
         for raw in _SENTENCE_END.split(body) if _ENDS_INSIDE.search(body) else [body]:
             if not raw.strip():
                 continue
-            ends = whole or _ENDS_AS_SENTENCE.search(raw.rstrip()) is not None
+            ends = len(raw) < LONGEST and (whole or _ENDS_AS_SENTENCE.search(raw.rstrip()) is not None)
             labelled = _LABEL.match(raw) if ":" in raw else None
             if labelled and labelled[2] and len(labelled[1].split()) <= 4 and not re.search(r"[.!?]$", raw):
                 self._new("lines", raw).fields.append(Field(labelled[1], labelled[2]))
@@ -251,7 +252,7 @@ class _Layout:
         header, data = _header_of(rows, ruled)
         if header is None or len(header) == 2:
             self._read_infobox(rows if header is None else _as_infobox(header, rows, data))
-        if header is None and max(len(cells) for _, cells in rows) <= 2:
+        if header is None and max((len(cells) for _, cells in rows), default=0) <= 2:
             return end
         self._read_rows(header or [], data)
         if header and len(header) > 2 and _says_nothing(header[0]):

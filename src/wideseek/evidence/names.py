@@ -137,7 +137,11 @@ def _is_whole(text: Text, at: int, length: int) -> bool:
             last, after, text.gap(at + length), after=True
         )
     if before and text.gap(at) in (" ", "-") and before[0].isupper():
-        opens = at == 1 or re.search(r"[.!?:;]\s*\S*$", text.text[: text.spans[at - 1][1]]) is not None
+        opens = (
+            at == 1
+            or re.search(r"[.!?:;]\s*\S*$", text.text[max(0, text.spans[at - 1][1] - 60) : text.spans[at - 1][1]])
+            is not None
+        )
         word = text.words[at - 1]
         if word not in _HONORIFICS and not (opens and word in STOP_WORDS) and word not in _KINDS:
             return False

@@ -33,7 +33,7 @@ class ReadPage:
 
     def __init__(self, page: Page) -> None:
         self.url = page.url
-        title = clean(page.title)
+        title = " ".join(clean(page.title).split())
         self.title = Text(title)
         self.names, self.bare_names = _title_names(title)
         self.is_qualified = unqualified(title) != title

@@ -40,7 +40,7 @@ _QUOTES = str.maketrans(
     | dict.fromkeys("†‡", "")
 )
 _FRACTIONS = {"½": 0.5, "¼": 0.25, "¾": 0.75, "⅛": 0.125, "⅜": 0.375, "⅝": 0.625, "⅞": 0.875, "⅕": 0.2, "⅖": 0.4}
-_FRACTION = re.compile(rf"(\d*)\s?([{''.join(_FRACTIONS)}])")
+_FRACTION = re.compile(rf"(?:(\d+)\s?)?([{''.join(_FRACTIONS)}])")
 _AREA = re.compile(r"(?:^|[^A-Za-z])(?:[kcdm]?m|mi|ft|in|yd)$")
 
 
@@ -104,13 +104,13 @@ def fold(text: str) -> str:
 _LETTER = rf"(?:[^\W_\d{UNSPACED}]|[\u0300-\u036f\u0900-\u0903\u093a-\u094f\u0981-\u0983\u09bc-\u09cd\u0b82-\u0bcd])"
 _WORD_CHAR = rf"(?:{_LETTER}|\d)"
 _SHORT_UNITS = r"km2|km|m2|m3|m|cm|mm|kg|ft|mi|kw|mw|gw|hp|ha|kmh|mph|k|bn|mn|lb|lbs|kn|min|hrs|h|s|l|t|g|c|f"
-_GROUPED = r"\d{1,3}(?:,\d{3})+(?![\d])|\d{1,3}(?:[ ']\d{3})+(?!\d)|\d{1,3}(?:\.\d{3}){2,}(?!\d)"
+_GROUPED = r"\d{1,3}(?:,\d{3}){1,9}(?![\d])|\d{1,3}(?:[ ']\d{3}){1,9}(?!\d)|\d{1,3}(?:\.\d{3}){2,9}(?!\d)"
 _DIGITS = rf"(?:{_GROUPED}|\d+,\d{{1,2}}(?![\d,])|\d+)(?:\.\d+)?"
 _WORD = re.compile(
     rf"[{UNSPACED}]"
     rf"|(?<!{_WORD_CHAR})\d+(?:\.\d+)?e[+-]?\d{{1,3}}(?!{_WORD_CHAR})"
     rf"|(?<!{_WORD_CHAR}){_DIGITS}(?!{_WORD_CHAR}|[.,]\d)"
-    rf"|(?<!{_WORD_CHAR})\d+(?:[.,]\d+)*(?=(?:{_SHORT_UNITS})(?!{_WORD_CHAR}))"
+    rf"|(?<!{_WORD_CHAR})\d+(?:[.,]\d+){{0,9}}(?=(?:{_SHORT_UNITS})(?!{_WORD_CHAR}))"
     rf"|{_WORD_CHAR}+(?:'{_WORD_CHAR}+)*(?:\+\+|\#(?!{_WORD_CHAR}))?",
     re.IGNORECASE,
 )
@@ -148,9 +148,10 @@ class Text:
         if not wanted:
             return []
         found, needle = [], f" {' '.join(wanted)} "
-        at = self.joined.find(needle)
+        at, before, counted = self.joined.find(needle), 0, 0
         while at >= 0:
-            found.append(self.joined.count(" ", 0, at + 1) - 1)
+            before, counted = before + self.joined.count(" ", counted, at + 1), at + 1
+            found.append(before - 1)
             at = self.joined.find(needle, at + 1)
         return found
 

@@ -172,7 +172,8 @@ class _Tracer:
         for at in sorted(found, key=lambda at: (-min(levels[at]), at)):
             source = _Source(self._pages[at], self._agents[at], key, levels[at], self._by_first_word)
             self._find_records(source, at, key)
-            if source.records or source.loose or source.sentences or any(source.levels):
+            spoken = source.page.records_with(source.rarest) or source.sentences
+            if source.records or source.loose or spoken or any(source.levels):
                 yield source
 
     def _levels(self, at: int, key: list[_KeyPart]) -> list[int]:

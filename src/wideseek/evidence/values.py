@@ -11,6 +11,7 @@ touches something else is not a number of its own: part of a range, a score, a d
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from datetime import date
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -140,11 +141,17 @@ SPELT_WORDS = frozenset(_SPELT) - _NO_COUNT
 _ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
 _IS_DIGITS = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d{1,3})?")
 _TOUCHED_BEFORE = re.compile(
-    r"[\^#/:*_+\\@]$|\d[.,:/*_-]$|[^\W\d_]-$|\d ?- ?$|\d ?(?:to|through|bis) $|\bno\. ?$", re.IGNORECASE
+    r"[\^#/:*_+\\@<>≤≥±] ?$|\d[.,:/*_-]$|[^\W\d_]-$|\d ?- ?$|\d ?(?:to|through|bis) $|\bno\. ?$"
+    r"|\b(?:up to|at least|at most|than|under|below|above) $",
+    re.IGNORECASE,
 )
-_TOUCHED_AFTER = re.compile(r" ?- ?\d|[:/*_\\^]\d|[.,]\d|\*|\^| ?(?:to|through|bis) [$€£¥]?\d|[⁄@]")
+_TOUCHED_AFTER = re.compile(
+    r" ?- ?\d|[:/*_\\^]\d|[.,]\d|\*|\^| ?(?:to|through|bis) [$€£¥]?\d|[⁄@+'\"=]| / \d"
+    r"| or (?:more|less|fewer|over|under)\b| ?(?:BCE?|B\.C\.)\b"
+)
 _HYPHENED = re.compile(r"-([^\W\d_]+)")
 _MINUS = re.compile(r"(?:^|[\s:|(=≈~])-[$€£¥₹]?$")
+MOST_POWER = 60  # larger exponents are no quantities
 _POWER_OF_TEN = re.compile(r" ?[×x·*] ?10 ?\^ ?(-?\d{1,3})", re.IGNORECASE)
 
 
@@ -173,17 +180,21 @@ def _number_at(text: Text, at: int) -> Number | None:
     value, end = float(word), at + 1
     own = _TOUCHED_BEFORE.search(before) is None
     if power := _POWER_OF_TEN.match(after):
-        value *= 10.0 ** int(power[1])
+        value, own = _scaled(value, int(power[1])), own and abs(int(power[1])) <= MOST_POWER
         while end < len(text.words) and text.spans[end][0] < end_char + power.end():
             end += 1
     elif word == "10" and (power := re.match(r" ?\^ ?(-?\d{1,3})", after)):
-        value, end = 10.0 ** int(power[1]), end + 1
+        value, end, own = _scaled(1.0, int(power[1])), end + 1, own and abs(int(power[1])) <= MOST_POWER
     elif _TOUCHED_AFTER.match(after) or _begins_a_compound(after):
         own = False
     if _MINUS.search(before):
         value = -value
-    currency = re.search(rf"([{_CURRENCY}]) ?-?$", before)
+    currency = re.search(rf"((?<![A-Z])[A-Z]{{1,2}}\$|[{_CURRENCY}]) ?-?$", before)
     return _measured(text, value, at, end, own=own, unit=currency[1] if currency else "")
+
+
+def _scaled(value: float, power: int) -> float:
+    return value * 10.0**power if abs(power) <= MOST_POWER else value
 
 
 def _begins_a_compound(after: str) -> bool:
@@ -192,12 +203,23 @@ def _begins_a_compound(after: str) -> bool:
     return hyphened is not None and fold(hyphened[1]) not in UNITS.keys() | SCALES.keys()
 
 
+_LETTERS = {"m": 1e6, "b": 1e9}
+
+
+def _is_millions(word: str, currency: str) -> bool:
+    """`1.2M`; after a currency also `$3m`, `$2b`."""
+    return word == "M" or (bool(currency) and word.lower() in _LETTERS)
+
+
 def _measured(text: Text, value: float, at: int, end: int, *, own: bool, unit: str = "") -> Number:
     """The number with the scale word and the unit that follow it."""
+    if end < len(text.words) and text.gap(end) in ("", " ") and _is_millions(text.original(end), unit):
+        value, end = value * _LETTERS[text.words[end]], end + 1
     while end < len(text.words) and text.words[end] in SCALES and re.fullmatch(r"[ -]?", text.gap(end)):
         value *= 10.0 ** SCALES[text.words[end]]
         end += 1
-    after = text.text[text.spans[end - 1][1] :][:3]
+    behind = text.spans[end - 1][1]
+    after = text.text[behind : behind + 3]
     if sign := re.match(r" ?([%°$€£¥₹₽]|‰)", after):
         unit = unit or sign[1]
         if sign[1] == "°" and text.words[end : end + 1] in (["c"], ["f"]):
@@ -233,15 +255,20 @@ _HAN_DIGITS = {char: value for value, char in enumerate("零一二三四五六�
     "百": 100,
     "千": 1000,
 }
+LONGEST_HAN = 12  # characters of a number in Chinese
 _HAN_COUNTED = frozenset("年月日号米公里千万萬亿億人元个個座层層岁歲次届位名所家部件吨度%")
 
 
 def _han_number(text: Text, at: int) -> Number | None:
     """A run of Chinese numerals that counts something: 三十五米, 一九七一年."""
+    if at and text.words[at - 1] in _HAN_DIGITS and not text.gap(at):
+        return None  # inside a run that was read from its beginning
     end = at
     while end < len(text.words) and text.words[end] in _HAN_DIGITS and (end == at or not text.gap(end)):
         end += 1
     run = text.words[at:end]
+    if len(run) > LONGEST_HAN:
+        return None
     follows = text.words[end] if end < len(text.words) and not text.gap(end) else ""
     if follows not in _HAN_COUNTED and not (len(run) > 1 and any(char in "十百千" for char in run)):
         return None
@@ -325,8 +352,11 @@ def _is_day(day: Day) -> bool:
 
 
 def _word_range(text: Text, start: int, end: int) -> tuple[int, int]:
-    inside = [index for index, (left, right) in enumerate(text.spans) if left >= start and right <= end]
-    return (inside[0], inside[-1] + 1) if inside else (0, 0)
+    first = bisect_left(text.spans, (start, 0))
+    last = bisect_right(text.spans, (end, 0))
+    while last > first and text.spans[last - 1][1] > end:
+        last -= 1
+    return first, last
 
 
 def _written_dates(text: Text) -> list[Dated]:
