@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import pytest
-
 from wideseek.policy.base import Sampling, ToolSchema
 from wideseek.records import Completion, Message, Page, ToolCall, Trajectory, Usage
 from wideseek.team import Team
@@ -107,8 +105,3 @@ def _policy(said: Any) -> Any:
     if hasattr(said, "complete"):
         return said
     return Model(said if callable(said) else script(said))
-
-
-def open_bug(reason: str) -> pytest.MarkDecorator:
-    """A right value that is not reached yet; the test fails once it is, so that the mark goes."""
-    return pytest.mark.xfail(reason=reason, strict=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers import LIGHTHOUSES, QUESTION, open_bug, team
+from tests.helpers import LIGHTHOUSES, QUESTION, team
 from wideseek.evidence import Evidence, Levels, supported_share, trace
 from wideseek.policy.scripted import Expert
 from wideseek.records import Page, Rollout, Task, Trajectory
@@ -194,7 +194,7 @@ def test_a_label_that_says_something_else_supports_nothing(label):
     [
         ("Director", "Ann Lee", "assistant director"),
         ("Height", "20", "former height"),
-        pytest.param("Height", "20 m", "former height", marks=open_bug("equal units are taken for different ones")),
+        ("Height", "20 m", "former height"),
     ],
 )
 def test_a_label_that_says_more_than_the_column_only_mentions(column, value, label):
@@ -218,7 +218,6 @@ def test_an_unlabelled_row_mentions_its_values():
     assert status("Height", "20 m", "| Alpha | 20 m | 35 m |", "Towers") == "mentioned"
 
 
-@open_bug("only a line of its own is read so, not a one-line list")
 def test_a_line_that_names_the_key_alone_mentions_its_value():
     assert status("Height", "20 m", "Alpha: 20 m; Beta: 55 m", "Towers") == "mentioned"
     assert status("Height", "55 m", "Alpha: 20 m; Beta: 55 m", "Towers") == "unsupported"
@@ -293,10 +292,7 @@ def test_a_clause_that_names_the_column_beside_the_value_ties_them(column, value
         ("Height", "35 m", "Its base is 35 m high."),
         ("Height", "35 m", "Before 1990 the height of Alpha was 35 m."),
         ("Height", "35 m", "The former tower had a height of 35 m."),
-        pytest.param(
-            *("Height", "35 m", "Alpha is 20 m tall, while Beta is 35 m tall."),
-            marks=open_bug("only the first clause of a sentence is asked for its subject"),
-        ),
+        ("Height", "35 m", "Alpha is 20 m tall, while Beta is 35 m tall."),
         ("Height", "35 m", "Alpha is taller than the 35 m high Beta."),
     ],
 )
@@ -318,7 +314,6 @@ def test_a_value_that_is_denied_asked_supposed_or_anothers_is_mentioned(text):
     assert status("Height", "35 m", text) == "mentioned"
 
 
-@open_bug("the subject of a clause is looked for at the head of the sentence only")
 @pytest.mark.parametrize(
     "text",
     [
@@ -334,7 +329,6 @@ def test_on_the_entitys_own_page_a_clause_about_another_supports_nothing(text):
     assert status("Height", "35 m", text) != "supported"
 
 
-@open_bug("words of doubt, of a limit and of the past that are not known yet")
 @pytest.mark.parametrize(
     "text",
     [
@@ -490,7 +484,6 @@ def test_a_part_of_a_number_or_another_unit_scale_or_sign_is_another_number(colu
     assert status(column, value, f"Alpha has a {column} of {text}.") != "supported"
 
 
-@open_bug("what stands beside the digits is not read as part of the number")
 @pytest.mark.parametrize(
     ("column", "value", "text"),
     [
@@ -509,18 +502,13 @@ def test_a_bound_a_fraction_another_dollar_and_another_era_are_other_values(colu
     assert status(column, value, f"{column}: {text}") != "supported"
 
 
-@open_bug("a notation that is not read yet")
 @pytest.mark.parametrize(
     ("column", "value", "text"),
     [
         ("Population", "1.2 million", "1.2M"),
         ("Price", "$3 million", "$3m"),
-        ("Count", "10200", "一万零二百"),
-        ("Count", "12000", "1万2千"),
-        ("Count", "10", "十"),
         ("Count", "0.5", "½"),
         ("Opened", "May 1971", "1971-05"),
-        ("Opened", "12 May 1971", "12-05-1971"),
     ],
 )
 def test_a_number_or_date_in_a_rarer_notation_is_the_same(column, value, text):

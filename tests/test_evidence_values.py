@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers import open_bug
 from tests.test_evidence_text import ANY
 from tests.work import lines_run
 from wideseek.evidence.text import Text, clean
@@ -82,7 +81,7 @@ def test_a_unit_belongs_to_the_number(name, gap, number):
 @pytest.mark.parametrize(
     ("text", "number"),
     [
-        ("−5 °C", (-5, "°")),
+        ("−5 °C", (-5, "°c")),
         ("-5", (-5, "")),
         ("–5", (-5, "")),
         ("$35", (35, "$")),
@@ -194,7 +193,6 @@ def test_any_cell_is_a_number_a_date_or_words(text):
     assert value.without_bracket is not None
 
 
-@open_bug("a power or a run of numerals that no float holds")
 @pytest.mark.parametrize("text", ["10^999", "1 × 10^999", "一" * 400 + "年", "一" * 5000 + "年"], ids=len)
 def test_a_number_too_large_for_a_float_does_not_fail(text):
     assert len(numbers(Text(text))) <= 1
@@ -209,8 +207,8 @@ def test_a_number_far_too_large_or_small_does_not_fail(text):
     "seed",
     [
         *("1 ", "35 m ", "a", "五百", "May 1994 ", "12 to "),
-        pytest.param("一", marks=open_bug("a run of numerals is read again from each of them")),
-        pytest.param("1994-05-03 ", marks=open_bug("each date looks for its place among all words")),
+        "一",
+        "1994-05-03 ",
     ],
 )
 def test_a_text_twice_as_long_is_twice_as_much_work(seed):

@@ -304,6 +304,7 @@ _DATE_FORMS = (
     re.compile(r"(?<![\d.,/-])(?P<y>\d{4})/(?P<m>\d{1,2})/(?P<d>\d{1,2})(?![\d/])"),
     re.compile(r"(?<![\d.,/-])(?P<d>\d{1,2})\.\s?(?P<m>\d{1,2})\.\s?(?P<y>\d{4})(?![\d.])"),
     re.compile(r"(?<!\d)(?P<y>\d{4}) ?年 ?(?:(?P<m>\d{1,2}) ?月)?(?: ?(?P<d>\d{1,2}) ?[日号])?"),
+    re.compile(r"(?<![\d.,/-])(?P<y>1\d{3}|20\d\d)-(?P<m>0[1-9]|1[0-2])(?![\d/-])"),
     re.compile(r"(?<!\d)(?P<m>\d{1,2}) ?月 ?(?P<d>\d{1,2}) ?[日号]"),
 )
 _SLASHED = re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2})/(\d{4})(?![\d/])")
@@ -321,7 +322,7 @@ class Dated(NamedTuple):
 def dates(text: Text) -> list[Dated]:
     """The dates of a text. Day and month as two numbers are a date only where one of them can only be the day."""
     found = [*_written_dates(text)]
-    if "年" in text.text or "月" in text.text or re.search(r"\d[-/.]\s?\d{1,2}[-/.]", text.text):
+    if "年" in text.text or "月" in text.text or re.search(r"\d[-/.]\s?\d{1,2}(?:[-/.]|(?!\d))", text.text):
         found += _numeric_dates(text)
     return found
 
@@ -335,7 +336,12 @@ def _numeric_dates(text: Text) -> list[Dated]:
             days.append(((year, second, first), match.span()))
         elif second > 12 >= first:
             days.append(((year, first, second), match.span()))
-    return [Dated(day, *_word_range(text, *span)) for day, span in days if _is_day(day)]
+    return [Dated(day, *_word_range(text, *span)) for day, span in days if _is_day(day) and not _is_season(day)]
+
+
+def _is_season(day: Day) -> bool:
+    """`2011-12` is a season, not a month."""
+    return day[0] > 0 and not day[2] and day[1] == day[0] % 100 + 1
 
 
 def _day(parts: dict[str, str | None]) -> Day:
@@ -383,7 +389,7 @@ def _written_dates(text: Text) -> list[Dated]:
 # ----------------------------------------------------------------------------------------------------------- the cells
 
 # What joins the parts of a cell: `Ann Lee, Bob Ray`, `Oslo; Bergen`, `Oslo and Bergen`, a bracket.
-_PARTS = re.compile(r"\s*(?:,(?!\d)|[;·•|\n、；，]|\s/\s|\(|\)|\band\b|\bund\b|&|<br ?/?>)\s*")
+_PARTS = re.compile(r"\s*(?:,(?!\d)|[;·•|\n、；，]|\s/\s(?!\d)|\(|\)|\band\b|\bund\b|&|<br ?/?>)\s*")
 _APPROXIMATE = frozenset(
     "c ca circa about approximately approx around over nearly almost some est estimated ~ 约 約".split()
 )
