@@ -722,3 +722,9 @@ def test_a_name_of_no_page_is_unsupported():
 @given(st.text(), st.text(), st.text(max_size=300))
 def test_any_text_can_be_traced(key, value, text):
     assert len(statuses(HEIGHT, [key, value], page(text, title=key))) == 2
+
+
+def test_a_list_of_numbers_is_looked_for_number_by_number():
+    pages = page("Alpha won the cup in 2001 and in 2005.", title="Alpha")
+    assert statuses(["Name", "Cup won"], ["Alpha", "2001, 2005"], pages, key=("Name",))[1] in ("supported", "mentioned")
+    assert statuses(["Name", "Cup won"], ["Alpha", "2001, 2007"], pages, key=("Name",))[1] == "unsupported"

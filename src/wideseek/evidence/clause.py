@@ -21,8 +21,8 @@ from wideseek.evidence.labels import STOP_WORDS, Label, meanings, same_meaning, 
 from wideseek.evidence.layout import Sentence
 from wideseek.evidence.names import named_at
 from wideseek.evidence.page import Name
-from wideseek.evidence.text import UNSPACED, Text, is_unspaced, words
-from wideseek.evidence.values import MONTHS, SCALES, UNITS, Value, text_parts, value_of
+from wideseek.evidence.text import UNSPACED, Text, is_unspaced
+from wideseek.evidence.values import MONTHS, SCALES, UNITS, Value, value_of
 
 MOST_SPOTS = 8  # places of one value in one sentence that are looked at
 Said = Literal["tied", "near"] | None
@@ -148,9 +148,7 @@ def says(sentence: Sentence, value: Value, index: int, columns: list[Label], abo
 def _says_all(sentence: Sentence, value: Value, index: int, columns: list[Label], about: About) -> Said:
     """A list: every part has to be said, and is as well said as the worst."""
     worst: Said = "tied"
-    for piece in text_parts(value.text.text):
-        if not words(piece):
-            continue
+    for piece in value.pieces:
         said = says(sentence, value_of(piece), index, columns, about)
         if said is None:
             return None

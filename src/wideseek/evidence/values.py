@@ -427,11 +427,16 @@ class Value:
         return self.number is not None and not self.number.unit and _YEAR_WORD.fullmatch(self.words[0]) is not None
 
     @cached_property
-    def parts(self) -> list[tuple[str, ...]]:
-        """The words of each part of a cell in words."""
+    def pieces(self) -> list[str]:
+        """The parts of a cell in words, as they are written."""
         if self.number is not None or self.day is not None:
             return []
-        return [part for part in map(words, _PARTS.split(self.text.text)) if part]
+        return [piece for piece in _PARTS.split(self.text.text) if words(piece)]
+
+    @cached_property
+    def parts(self) -> list[tuple[str, ...]]:
+        """The words of each part."""
+        return [words(piece) for piece in self.pieces]
 
     @cached_property
     def without_bracket(self) -> tuple[str, ...]:
