@@ -266,6 +266,21 @@ def team(width: int = 10, turns: int = 2, sub_turns: int = 1) -> Answer:
     return answer
 
 
+def reader(said: str, queries: Sequence[str]) -> Answer:
+    """One agent that searches for each query, opens every page that was found, and then says `said`."""
+
+    def answer(request: Request) -> Reply:
+        tools = {tool["function"]["name"]: tool["function"] for tool in request.get("tools", ())}
+        turn = sum(message["role"] == "assistant" for message in request["messages"])
+        if turn == 0:
+            return _calls(tools["search"], list(queries))
+        found = "\n".join(m["content"] for m in request["messages"] if m["role"] == "tool")
+        urls = list(dict.fromkeys(re.findall(r"https://[\w./-]+\w", found)))
+        return _calls(tools["access"], urls) if turn == 1 else {"content": said}
+
+    return answer
+
+
 def _item(request: Request) -> str:
     """The item of a subagent: the first one that its prompt names (the subtask comes before the main question)."""
     prompt = " ".join(m["content"] for m in request["messages"][:2])

@@ -212,3 +212,16 @@ def test_crafted_bars_survive_being_written_and_read(data):
     row = st.lists(cell, min_size=width, max_size=width)
     table = Table(data.draw(row), data.draw(st.lists(row, max_size=4)))
     assert Table.from_markdown(table.to_markdown()) == table
+
+
+@given(st.lists(st.text(st.characters(categories=["L", "Nd"], exclude_characters="_"), min_size=1), min_size=1))
+def test_a_cell_of_words_and_commas_is_shown_as_it_is(words):
+    """A raised mark is a footnote; the comma between two words is not, in whatever script they are."""
+    cell = ", ".join(words)
+    assert plain_cell(cell) == cell
+
+
+def test_raised_footnotes_with_a_comma_between_them_go_and_the_commas_of_the_text_stay():
+    assert plain_cell("Rotopănești, Suceava") == "Rotopănești, Suceava"
+    assert plain_cell("Suceava¹,²") == "Suceava"
+    assert plain_cell("Brașov², Sibiu") == "Brașov, Sibiu"

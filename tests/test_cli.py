@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faulty_server import FaultyServer, reader
 from tests.helpers import LIGHTHOUSES, QUESTION, lighthouse_pages
 from wideseek.records import Page, write_jsonl
 from wideseek.table import Table
@@ -89,21 +91,30 @@ def test_a_question_that_cannot_be_answered_is_exit_code_1_with_the_reason(wides
     assert "For other questions choose a language model" in done.stdout
 
 
-@pytest.mark.xfail(reason="states the rules before the checks of this change were merged: to be restated")
-def test_a_wanted_column_that_stays_empty_makes_the_run_partial_with_exit_code_3(wideseek, corpus):
-    done = wideseek("ask", "Which lighthouses of Denmark are there?", "--corpus", corpus, "--columns", "Name,Keeper")
+THREE_LIGHTS = "| Name | Year | Keeper |\n|---|---|---|\n" + "".join(
+    f"| {name} | {year} |  |\n" for name, (_, year) in LIGHTHOUSES.items()
+)
+
+
+async def asked_of_a_reader(wideseek, corpus: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """A model that reads the lighthouses' pages and finds no keeper on them."""
+    async with FaultyServer(reader(THREE_LIGHTS, list(LIGHTHOUSES))) as server:
+        asked = ["ask", "Which lighthouses of Denmark are there?", "--corpus", corpus, "--workflow", "single"]
+        return await asyncio.to_thread(wideseek, *asked, "--model", f"{server.url}#mock", *options)
+
+
+async def test_a_wanted_column_that_stays_empty_makes_the_run_partial_with_exit_code_3(wideseek, corpus):
+    done = await asked_of_a_reader(wideseek, corpus, "--columns", "Name,Keeper")
     assert done.returncode == 3
     assert "PARTIAL (no row has a value for Keeper: " in done.stdout
     assert "3 of 6 cells found, 3 supported" in done.stdout
     assert "larger budget" not in done.stderr
 
 
-@pytest.mark.xfail(reason="states the rules before the checks of this change were merged: to be restated")
-def test_too_few_supported_cells_are_exit_code_3_in_words_of_both_shares(wideseek, corpus, tmp_path):
-    asked = ["ask", "Which lighthouses of Denmark are there?", "--corpus", corpus, "--columns", "Name,Year,Keeper"]
-    (tmp_path / "own.toml").write_text('model = "expert"\nmin_supported = 0.8\n')
+async def test_too_few_supported_cells_are_exit_code_3_in_words_of_both_shares(wideseek, corpus, tmp_path):
+    (tmp_path / "own.toml").write_text("min_supported = 0.8\n")
     for more in (["--min-supported", "0.8"], ["--config", "own.toml"]):
-        done = wideseek(*asked, *more)
+        done = await asked_of_a_reader(wideseek, corpus, "--columns", "Name,Year,Keeper", *more)
         assert done.returncode == 3
         assert "6 of 9 cells are supported, fewer than the share of 0.8 that was asked for" in done.stdout
     done = wideseek("ask", QUESTION, "--corpus", corpus, "--min-supported", "1")

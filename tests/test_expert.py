@@ -37,7 +37,6 @@ async def is_solved(team: Team, task: Task, workflow: str) -> bool:
     return table == Table.from_markdown(task.answer) and supported_share(trace(table, ["name"], rollout)) == 1.0
 
 
-@pytest.mark.xfail(reason="states the rules before the checks of this change were merged: to be restated")
 async def test_the_team_solves_every_test_task_with_every_cell_supported(team):
     failed = [task.instance_id for task in TEST_TASKS if not await is_solved(team, task, "team")]
     assert failed == []

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import re
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,7 @@ from wideseek.budget import Budget, Limits
 from wideseek.config import Config
 from wideseek.contract import Contract
 from wideseek.errors import BadInput, PolicyUnavailable, RunDirError, ToolError
-from wideseek.evidence import Evidence, EvidenceTable, Levels, Shelf, key_columns, trace
+from wideseek.evidence import EvidenceTable, Levels, Shelf, key_columns, short_answer, trace
 from wideseek.files import write_whole
 from wideseek.journal import Journal
 from wideseek.outcome import EXIT_CODES as EXIT_CODES
@@ -374,7 +373,7 @@ def _result(
             notes += problems
     key = contract.key if contract and not contract.assumed_key else key_columns(table)
     if answered and (short := _short_answer(rollout)) is not None:
-        evidence = [[_mentioned(short, rollout)]]
+        evidence = [[short_answer(short, rollout)]]
     else:
         evidence = trace(table, key, rollout, shelf)
     status, reason = status_of(
@@ -479,18 +478,6 @@ def _short_answer(rollout: Rollout) -> str | None:
     task = rollout.task
     table, _ = read_answer(rollout.answer, task.required, task.unique_columns, task.question)
     return boxed(rollout.answer) if table is None else None
-
-
-def _mentioned(short: str, rollout: Rollout) -> Evidence:
-    """The first line read that has a short answer, which names no row and no column: it is `mentioned` at most."""
-    wanted = re.compile(rf"(?<![\w.,]){re.escape(short.strip())}(?!\w|[.,]\d)", re.I)
-    for run in rollout.trajectories if short.strip() else []:
-        for page in (rollout.pages[url] for url in run.read if url in rollout.pages):
-            for line in (page.title, *page.text.splitlines()):
-                if found := wanted.search(line):
-                    start = max(0, found.start() - QUOTE_CHARS // 2)
-                    return Evidence("mentioned", page.url, line[start : start + QUOTE_CHARS], run.path)
-    return Evidence("unsupported")
 
 
 def _failures(rollout: Rollout) -> list[str]:

@@ -22,7 +22,7 @@ from wideseek.errors import BadInput
 from wideseek.evals.folder import EvalRun
 from wideseek.evals.metrics import summarise
 from wideseek.evals.records import Summary
-from wideseek.evidence import Evidence, key_columns, trace
+from wideseek.evidence import Evidence, key_columns, short_answer, trace
 from wideseek.records import Message, Rollout, RowScore, Score, Task, Trajectory, Turn
 from wideseek.scoring.cells import preparation
 from wideseek.scoring.spec import Spec, gold_table
@@ -95,7 +95,7 @@ def _short_answer(task: Task, rollout: Rollout | None) -> dict[str, Any]:
     said = boxed(rollout.answer) if rollout else None
     evidence = None
     if rollout and said:
-        evidence = _evidence(trace(Table(["answer"], [[said]]), ["answer"], rollout)[0][0])
+        evidence = _evidence(short_answer(said, rollout))
     accepted = task.answer if isinstance(task.answer, list) else [task.answer or ""]
     return {"accepted": accepted, "said": said, "evidence": evidence}
 

@@ -2,7 +2,7 @@
 
 levels.py    Evidence, its three levels, and how the cells of a table are counted
 keys.py      which columns name a row
-trace.py     table, key, rollout -> one Evidence per cell
+trace.py     table, key, rollout -> one Evidence per cell; short_answer: that of an answer in a box
 
 page.py      a page, indexed once; Shelf: the pages of a run, prepared as they are read
 layout.py    a page's text -> records (fields under labels) and sentences
@@ -17,7 +17,7 @@ text.py      cleaning, folding, words
 from wideseek.evidence.keys import key_columns
 from wideseek.evidence.levels import Evidence, EvidenceTable, Levels, Status, Verdict, supported_share
 from wideseek.evidence.page import Shelf
-from wideseek.evidence.trace import trace
+from wideseek.evidence.trace import short_answer, trace
 
 __all__ = [
     "Evidence",
@@ -27,6 +27,7 @@ __all__ = [
     "Status",
     "Verdict",
     "key_columns",
+    "short_answer",
     "supported_share",
     "trace",
 ]

@@ -13,6 +13,7 @@ unsupported.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,17 @@ def trace(table: Table, key: Sequence[str], rollout: Rollout, shelf: Shelf | Non
     `key` names the columns that tell rows apart. `shelf` has pages that were prepared before; it is only faster.
     """
     return _Tracer(table, key, rollout, shelf or Shelf()).trace()
+
+
+def short_answer(said: str, rollout: Rollout) -> Evidence:
+    """The first line read that has a short answer, which names no row and no column: it is `mentioned` at most."""
+    wanted = re.compile(rf"(?<![\w.,]){re.escape(said.strip())}(?!\w|[.,]\d)", re.IGNORECASE)
+    for url, agent in _read_in_order(rollout) if said.strip() else ():
+        page = rollout.pages[url]
+        for line in (page.title, *page.text.splitlines()):
+            if wanted.search(line):
+                return Evidence("mentioned", page.url, _shortened(line, said), agent)
+    return UNSUPPORTED
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from wideseek.reach.nearest import nearest_questions
 from wideseek.reach.pages import facts, labels, members
 from wideseek.reach.wording import SMALL, Wording, tokens
 from wideseek.records import Page, Rollout, Trajectory
-from wideseek.table import Table
+from wideseek.table import Table, norm_column
 
 __all__ = ["left_out", "nearest_questions", "out_of_reach"]
 
@@ -183,7 +183,8 @@ def _columns_asked(
     for column in dict.fromkeys([*shown, *asked, *fixed]):
         if " ".join(tokens(column)) not in known:
             return f"no page that was read has a line called {column}"
-    unasked = [column for column in shown if not wording.take(column) and column not in fixed]
+    wanted = {norm_column(column) for column in fixed}  # a contract's columns, whatever the question says
+    unasked = [column for column in shown if not wording.take(column) and norm_column(column) not in wanted]
     return f"{', '.join(unasked)} was not asked for" if unasked else None
 
 

@@ -44,8 +44,11 @@ _NOTE = re.compile(
     r"|【[^【】]{0,20}(?:†|:|\d)[^【】]{0,20}】|[†‡])",
     re.IGNORECASE,
 )
+_RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾⁻ᵃᵇᶜᵈᵉ"
 _RAISED_END = re.compile(
-    r"(?<=[^\W\d_])¹(?=$|[\s,;)])|(?<=[^\W\d_]{3})[⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾,⁻ᵃᵇᶜᵈᵉ]+(?=$|[\s,;)])|(?<=[)\].\"”])[⁰¹²³⁴⁵⁶⁷⁸⁹]+(?=$|\s)"
+    rf"(?<=[^\W\d_]{{3}})[{_RAISED}](?:[{_RAISED},]*[{_RAISED}])?(?=$|[\s,;)])"
+    r"|(?<=[^\W\d_])¹(?=$|[\s,;)])"
+    r"|(?<=[)\].\"”])[⁰¹²³⁴⁵⁶⁷⁸⁹]+(?=$|\s)"
 )
 _MEASURES = re.compile(r"(?:metres?|meters?|miles?|feet|foot|inch(?:es)?|yards?)$", re.IGNORECASE)
 _PICTURE = (
