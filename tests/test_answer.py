@@ -225,3 +225,9 @@ def test_raised_footnotes_with_a_comma_between_them_go_and_the_commas_of_the_tex
     assert plain_cell("Rotopănești, Suceava") == "Rotopănești, Suceava"
     assert plain_cell("Suceava¹,²") == "Suceava"
     assert plain_cell("Brașov², Sibiu") == "Brașov, Sibiu"
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\u200b", "\u200e", "\u200f", "\u2068"])
+def test_an_invisible_mark_outside_the_bars_is_no_cell(mark):
+    marked = "\n".join(f"{mark}{line}{mark}" for line in ONE.splitlines())
+    assert final_table(marked) == final_table(ONE)

@@ -728,3 +728,26 @@ def test_a_list_of_numbers_is_looked_for_number_by_number():
     pages = page("Alpha won the cup in 2001 and in 2005.", title="Alpha")
     assert statuses(["Name", "Cup won"], ["Alpha", "2001, 2005"], pages, key=("Name",))[1] in ("supported", "mentioned")
     assert statuses(["Name", "Cup won"], ["Alpha", "2001, 2007"], pages, key=("Name",))[1] == "unsupported"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "label", "text"),
+    [
+        ("Height", "66 m", "Height (ft)", "66"),
+        ("Weight", "66 kg", "Weight (lb)", "66"),
+        ("Height", "66 m", "Height in feet", "66"),
+        ("Length", "66 miles", "Length [km]", "66"),
+        ("Price", "€66", "Price (USD)", "66"),
+        ("Price", "66 EUR", "Price (USD)", "66"),
+    ],
+)
+def test_the_unit_in_the_pages_own_label_belongs_to_the_number(column, value, label, text):
+    for shown in (f"{label}: {text}", f"| Name | {label} |\n|---|---|\n| Alpha | {text} |"):
+        about = page(shown, title="Alpha")
+        assert statuses(["Name", column], ["Alpha", value], about, key=("Name",))[1] == "unsupported"
+
+
+@pytest.mark.parametrize(("value", "label"), [("66 ft", "Height (ft)"), ("66 feet", "Height in feet")])
+def test_a_value_in_the_unit_of_the_pages_label_is_supported(value, label):
+    about = page(f"{label}: 66", title="Alpha")
+    assert statuses(["Name", "Height"], ["Alpha", value], about, key=("Name",))[1] == "supported"

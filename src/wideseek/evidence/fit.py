@@ -11,15 +11,15 @@ _PASSED = frozenset("until till before former formerly disputed".split())
 _LIST = re.compile(r",\s|;|\sand\s|&|\n|·|•|、|；")
 
 
-def fits(value: Value, field: Text, *, labelled: bool, unit: str = "") -> bool:
+def fits(value: Value, field: Text, *, labelled: bool, unit: str = "", stated: str = "") -> bool:
     """Whether the field says the value. `labelled`: the field stands under the column's label; `unit`: the unit that
-    the column asks for."""
+    the column asks for; `stated`: the one that the field's own label gives."""
     if tuple(field.words) == value.words or _is_same_range(value, field):
-        return _same_words(value, field, labelled=labelled, unit=unit)
+        return _same_words(value, field, labelled=labelled, unit=unit, stated=stated)
     if value.day is not None:
         return _BOUND.isdisjoint(field.words) and any(value.is_day(found.day) for found in dates(field))
     if value.number is not None:
-        return _fits_number(value, field, labelled=labelled, unit=unit)
+        return _fits_number(value, field, labelled=labelled, unit=unit, stated=stated)
     return _fits_words(value, field)
 
 
@@ -33,16 +33,16 @@ def _is_same_range(value: Value, field: Text) -> bool:
     return words(_RANGE.sub(r"\1 - ", field.text)) == words(_RANGE.sub(r"\1 - ", value.text.text))
 
 
-def _same_words(value: Value, field: Text, *, labelled: bool, unit: str) -> bool:
+def _same_words(value: Value, field: Text, *, labelled: bool, unit: str, stated: str) -> bool:
     """Equal words may still be other numbers (`3-2` and `3:2`, `5` and `−5`) or bear other accents."""
     if value.number is not None:
         found = numbers(field)
-        return not found or (len(found) == 1 and value.is_number(found[0], labelled=labelled, unit=unit))
+        return not found or (len(found) == 1 and value.is_number(found[0], labelled=labelled, unit=unit, stated=stated))
     theirs = accented(field)
     return value.accented is None or theirs is None or value.accented == theirs
 
 
-def _fits_number(value: Value, field: Text, *, labelled: bool, unit: str) -> bool:
+def _fits_number(value: Value, field: Text, *, labelled: bool, unit: str, stated: str) -> bool:
     number = value.number
     assert number is not None
     if len(field.words) == 1 and (ordinal := re.fullmatch(r"(\d+)(?:st|nd|rd|th)", field.words[0])):
@@ -50,10 +50,11 @@ def _fits_number(value: Value, field: Text, *, labelled: bool, unit: str) -> boo
     if value.is_year and any(value.is_year_of(found.day) for found in dates(field)):
         return True
     found = numbers(field)
-    if len(found) == 1 and found[0].at == 0 and value.is_number(found[0], labelled=labelled, unit=unit):
+    if len(found) == 1 and found[0].at == 0 and value.is_number(found[0], labelled=labelled, unit=unit, stated=stated):
         return True
     parts = [leading_number(Text(part)) for part in text_parts(field.text)]
-    return any(part is not None and value.is_number(part, labelled=labelled, unit=unit) for part in parts)
+    found = [part for part in parts if part is not None]
+    return any(value.is_number(part, labelled=labelled, unit=unit, stated=stated) for part in found)
 
 
 _BOUND = frozenset("not before after until till by planned expected bc bce".split())
@@ -84,11 +85,13 @@ def _bracket_aside(value: Value, field: Text) -> bool:
     return bool(numbers(Text(bracket))) or not bracket.isascii()
 
 
-def holds_part(value: Value, field: Text) -> bool:
-    """Whether the value stands anywhere in the field."""
+def holds_part(value: Value, field: Text, stated: str = "") -> bool:
+    """Whether the value stands anywhere in the field; `stated` is the unit that the field's own label gives."""
     if value.number is not None:
         return any(
-            found.own and found.value == value.number.value and found.unit in ("", value.number.unit or found.unit)
+            found.own
+            and found.value == value.number.value
+            and (found.unit or stated) in ("", value.number.unit or found.unit or stated)
             for found in numbers(field)
         )
     return bool(field.find(value.words))

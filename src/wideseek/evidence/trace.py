@@ -287,11 +287,12 @@ class _Tracer:
             best = max((how for how, _ in ties), default=0.0)
             speaks = speaks or best >= STEMS
             for how, field in ties:
-                if (how == best or how >= STEMS) and how >= PART and fits(value, field.text, labelled=True, unit=unit):
+                if (how == best or how >= STEMS) and how >= PART and _fits(value, field, unit):
                     return self._supported(source, record, field), speaks
-            mentions = (best >= MORE and any(how == best and holds_part(value, field.text) for how, field in ties)) or (
-                best == 0 and any(not f.label.words and fits(value, f.text, labelled=False) for _, f in ties)
-            )
+            mentions = (
+                best >= MORE
+                and any(how == best and holds_part(value, field.text, field.label.unit) for how, field in ties)
+            ) or (best == 0 and any(not f.label.words and fits(value, f.text, labelled=False) for _, f in ties))
             if mentions and mentioned is None:
                 mentioned = _Found(_evidence("mentioned", source, record.quote, value), record)
         if mentioned is None:
@@ -301,7 +302,7 @@ class _Tracer:
     def _in_loose(self, value: Value, at: int, source: _Source) -> _Found | None:
         for record in source.loose:
             for field in record.fields:
-                if best_tie(self._columns, at, field.label) >= PART and fits(value, field.text, labelled=True):
+                if best_tie(self._columns, at, field.label) >= PART and _fits(value, field):
                     return _Found(_evidence("mentioned", source, record.quote, value), record)
         return None
 
@@ -329,7 +330,7 @@ class _Tracer:
         (part,) = key
         for record in source.page.records_with(max(part.name, key=len)):
             for field in record.fields:
-                if record.kind == "lines" and field.label.words == part.name and fits(value, field.text, labelled=True):
+                if record.kind == "lines" and field.label.words == part.name and _fits(value, field):
                     return _Found(_evidence("mentioned", source, f"{field.raw_label}: {field.raw}", value), record)
         return None
 
@@ -430,7 +431,12 @@ class _Candidates:
 
 
 def _says(field: Field, value: Value, at: int, columns: list[Label]) -> bool:
-    return best_tie(columns, at, field.label) >= STEMS and fits(value, field.text, labelled=True)
+    return best_tie(columns, at, field.label) >= STEMS and _fits(value, field)
+
+
+def _fits(value: Value, field: Field, unit: str = "") -> bool:
+    """Whether a field under the column's label says the value, in the unit that its own label gives."""
+    return fits(value, field.text, labelled=True, unit=unit, stated=field.label.unit)
 
 
 def _coherent(
@@ -453,7 +459,7 @@ def _coherent(
             if all(cell.record is not record for record in one.records) or any(cell.record is b for b in best):
                 continue
             said = [f for record in best for f in record.fields if best_tie(columns, at, f.label) >= STEMS]
-            if said and not any(fits(value_of(row[at]), field.text, labelled=True) for field in said):
+            if said and not any(_fits(value_of(row[at]), field) for field in said):
                 evidence[at] = msgspec.structs.replace(evidence[at], status="mentioned", tie=None)
     return evidence
 

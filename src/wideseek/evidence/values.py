@@ -447,13 +447,16 @@ class Value:
         """The words with their accents, where they have any."""
         return accented(self.text)
 
-    def is_number(self, number: Number, *, labelled: bool, unit: str = "") -> bool:
+    def is_number(self, number: Number, *, labelled: bool, unit: str = "", stated: str = "") -> bool:
         """Whether `number` says the cell's number. `labelled`: its line or column is the cell's column, so that a
-        missing unit says nothing; `unit` is the one that the column asks for. Another unit never matches."""
+        missing unit says nothing; `unit` is the one that the column asks for, `stated` the one in the page's own
+        label (`Height (ft)`). Another unit never matches."""
         mine = self.number
         if mine is None or not number.own or abs(number.value - mine.value) > _TOLERANCE * max(1.0, abs(mine.value)):
             return False
         asked = mine.unit or unit
+        if asked and stated and not number.unit and asked != stated:
+            return False
         if number.unit == asked:
             return True
         if number.unit and asked:

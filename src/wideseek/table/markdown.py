@@ -123,13 +123,24 @@ def _paragraphs(text: str) -> Iterator[list[str]]:
         yield lines
 
 
+_ENDS = (
+    " \t\f\v\u00a0\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+    "\u2060\u2066\u2067\u2068\u2069\ufeff"
+)
+
+
+def _bare(line: str) -> str:
+    """The line without white space and invisible marks at its ends: a mark outside the bars is no cell."""
+    return line.strip().strip(_ENDS).strip()
+
+
 def _lines(text: str) -> Iterator[str | None]:
     """The stripped lines outside of program code; `None` for a fence."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = _FENCE_AFTER_ROW.sub(r"\n\1", _FENCE_BEFORE_ROW.sub(r"\1\n", text))
     language: str | None = None
     ruled: bool | None = None  # whether the table that is being read has its separator; `None` before its header
-    for line in map(str.strip, text.split("\n")):
+    for line in map(_bare, text.split("\n")):
         if fence := _FENCE.fullmatch(line):
             # A bare fence closes the open block; one with a word opens a block, even inside an unclosed one.
             named = fence[1].lower()
