@@ -751,3 +751,10 @@ def test_the_unit_in_the_pages_own_label_belongs_to_the_number(column, value, la
 def test_a_value_in_the_unit_of_the_pages_label_is_supported(value, label):
     about = page(f"{label}: 66", title="Alpha")
     assert statuses(["Name", "Height"], ["Alpha", value], about, key=("Name",))[1] == "supported"
+
+
+def test_a_cell_that_says_nothing_is_empty_unless_a_page_says_just_that():
+    about = page("height: 20 m\nkeeper: none", title="Alpha")
+    columns = ["Name", "Height", "Owner", "Keeper"]
+    row = ["Alpha", "20 m", "not found", "none"]
+    assert statuses(columns, row, about, key=("Name",)) == ["supported", "supported", "empty", "supported"]

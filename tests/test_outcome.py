@@ -8,7 +8,7 @@ from wideseek.budget import Budget
 from wideseek.evidence import Evidence, EvidenceTable
 from wideseek.outcome import EXIT_CODES, status_of
 from wideseek.records import Page, Rollout, Task, Trajectory
-from wideseek.table import Table
+from wideseek.table import Table, says_nothing
 
 URL = "https://a.example/1"
 S = Evidence("supported", URL, "quote", "lead/1.1", "label: height")
@@ -49,11 +49,25 @@ def test_a_table_whose_cells_are_all_empty_has_failed():
     assert status(rollout(), [["", "", ""]], [[E, E, E]])[0] == "failed"
 
 
-@pytest.mark.parametrize("nothing", ["", "-", "N/A", "**unknown**", " ", "未知"])
+@pytest.mark.parametrize(
+    "nothing",
+    ["", "-", "N/A", "**unknown**", " ", "未知", "?", "...", "…", "not found", "TBD", "N/A (no data)", "not specified"],
+)
 def test_a_column_without_a_value_in_any_row_is_named_and_makes_the_table_partial(nothing):
     rows = [["Alpha", "20 m", nothing], ["Beta", "30 m", nothing]]
     state, reason = status(rollout(), rows, [[S, S, E], [S, S, E]])
     assert (state, "no row has a value for year" in reason) == ("partial", True)
+
+
+@pytest.mark.parametrize("value", ["✓", "0", "No", "Nothing", "Unknown Pleasures", "None (demolished in 1990)x"])
+def test_a_short_value_is_a_value(value):
+    assert not says_nothing(value)
+
+
+def test_a_row_of_dots_stands_for_rows_that_are_missing():
+    rows = [["Alpha", "20 m", "1877"], ["...", "…", "..."]]
+    state, reason = status(rollout(), rows, [[S, S, S], [E, E, E]])
+    assert (state, "rows that are missing" in reason) == ("partial", True)
 
 
 def test_a_column_without_a_name_is_not_wanted_by_anybody():

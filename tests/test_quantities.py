@@ -204,3 +204,29 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 @given(st.integers(-(10**15), 10**15), st.sampled_from(["{:,}", "{}", "{}.0"]), st.sampled_from(["-", "−", "–"]))
 def test_grouping_and_the_kind_of_minus_change_nothing(number: int, style: str, minus: str) -> None:
     assert agree(style.format(number).replace("-", minus), str(number))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "10 or 99",
+        "10, maybe 99",
+        "10 (or 99)",
+        "10 vs. 30",
+        "10, 30, or 40",
+        "10 in 1990, 30 in 2000",
+        "not 10",
+        "10 of 99",
+        "10 out of 99",
+        "10或99",
+    ],
+)
+def test_a_number_that_is_one_of_several_or_denied_is_not_stated(said):
+    assert alternatives(said) == ()
+
+
+@pytest.mark.parametrize(
+    "said", ["10", "10 (rank 3)", "10 (2019 estimate)", "10 in 1990", "about 10", "10 m (33 ft)", "10 [2]"]
+)
+def test_a_remark_beside_a_number_leaves_it_stated(said):
+    assert alternatives(said)[0].low == 10

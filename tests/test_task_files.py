@@ -221,3 +221,10 @@ async def test_the_summary_names_the_packages_behind_published_scores(tmp_path: 
         summary = (await score_files(*files, mode=mode, judge=ExactJudge()))["summary"]  # type: ignore[arg-type]
         assert ("versions" in summary) is named
         assert not named or set(summary["versions"]) == {"pandas", "dateparser"}
+
+
+async def test_a_response_whose_id_is_a_number_belongs_to_the_task_with_that_number(tmp_path: Path) -> None:
+    (tmp_path / "tasks.jsonl").write_bytes(lines({**task(), "instance_id": 5}))
+    (tmp_path / "said.jsonl").write_bytes(lines({"instance_id": 5, "response": f"```markdown\n{GOLD}\n```"}))
+    scored = await score_files(tmp_path / "said.jsonl", tmp_path / "tasks.jsonl", mode="strict", judge=ExactJudge())
+    assert (scored["summary"]["scored"], scored["results"][0]["instance_id"]) == (1, "5")

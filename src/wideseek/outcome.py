@@ -14,13 +14,14 @@ failed is work that a resumed run does: without it the table is partial, unless 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
 from wideseek.budget import Budget
 from wideseek.evidence import EvidenceTable, Levels
 from wideseek.records import Rollout, Trajectory
-from wideseek.table import Table
+from wideseek.table import Row, Table, says_nothing
 
 Status = Literal["complete", "partial", "failed", "interrupted"]
 EXIT_CODES: dict[Status, int] = {"complete": 0, "failed": 1, "partial": 3, "interrupted": 130}
@@ -32,9 +33,6 @@ _LIMITS = {
     "context": "had its context full before it answered: raise {role}.context_tokens, or split the question",
     "cut": "was cut off in its answer by the model's server{word}: ask again, or choose another model",
 }
-_SAYS_NOTHING = frozenset(
-    ("", "-", "–", "—", "--", "/", "?", "n/a", "na", "nan", "none", "null", "unknown", "未知", "无", "不详", "暂无")
-)
 
 
 def status_of(
@@ -75,6 +73,8 @@ def _lacks(rollout: Rollout, table: Table, evidence: EvidenceTable, min_supporte
     if empty := empty_columns(table):
         names = ", ".join(empty)
         yield f"no row has a value for {names}: call it what the pages call it, or leave it out"
+    if any(map(_stands_for_rows, table.rows)):
+        yield "a row of dots stands for rows that are missing: ask again"
     if failed := unfinished(rollout):
         runs = f"subagent {failed[0].path}" if len(failed) == 1 else f"{len(failed)} subagents"
         yield f"the model failed for {runs}, so that rows may be missing: resume the run"
@@ -90,12 +90,13 @@ def empty_columns(table: Table) -> list[str]:
     return [
         name
         for index, name in enumerate(table.columns)
-        if name.strip() and all(_says_nothing(row[index]) for row in table.rows)
+        if name.strip() and all(says_nothing(row[index]) for row in table.rows)
     ]
 
 
-def _says_nothing(cell: str) -> bool:
-    return cell.strip("*_` \n\t").casefold() in _SAYS_NOTHING
+def _stands_for_rows(row: Row) -> bool:
+    """Whether a row is only dots: the model left rows out."""
+    return all(re.fullmatch(r"\s*(?:\.{2,}|…+)\s*", cell) for cell in row)
 
 
 def unfinished(rollout: Rollout) -> list[Trajectory]:

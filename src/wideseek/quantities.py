@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Context, Decimal
 from functools import lru_cache
 
@@ -124,7 +124,34 @@ def alternatives(text: str, column: str = "") -> tuple[Quantity, ...]:
         for other in others
         if other.kind == first.kind and first.kind and other.unit != first.unit and _restates(other, first)
     ]
+    if _leaves_open(tidy, others, again):
+        return ()
     return tuple(reading for each in (first, *again) for reading in _in_column(each, column))
+
+
+def _leaves_open(tidy: str, others: Sequence[Quantity], again: Sequence[Quantity]) -> bool:
+    """Whether the text offers more than one number, or denies the one it names: then it states none.
+
+    A year, or what stands in a bracket without a word of doubt (`84 m (rank 3)`), is a remark and no second answer.
+    """
+    if _DENIED.search(tidy):
+        return True
+    rivals = [other for other in others if other not in again]
+    if rivals and _HEDGED.search(tidy):
+        return True
+    bare = _BRACKET.sub(lambda bracket: " " * len(bracket[0]), tidy)
+    return any(
+        bare[other.start : other.end].strip() and not _YEAR.fullmatch(tidy[other.start : other.end].strip())
+        for other in rivals
+    )
+
+
+_DENIED = re.compile(r"\b(?:not|never|isn't|wasn't)\s+(?:\w+\s+){0,2}[-+$€£¥]?\d|[不非]\s?\d", re.IGNORECASE)
+_HEDGED = re.compile(
+    r"\b(?:or|vs|versus|maybe|perhaps|possibly|probably|either|alternatively)\b|[或]|可能|也许", re.IGNORECASE
+)
+_BRACKET = re.compile(r"[(\[][^()\[\]]*[)\]]")
+_YEAR = re.compile(r"1\d{3}|20\d\d")
 
 
 @lru_cache(maxsize=65_536)

@@ -32,7 +32,7 @@ from wideseek.evidence.page import Name, ReadPage, Shelf
 from wideseek.evidence.text import without_bracket, words
 from wideseek.evidence.values import Value, value_of
 from wideseek.records import Rollout
-from wideseek.table import Table
+from wideseek.table import Table, says_nothing
 
 QUOTE_CHARS = 240
 UNSUPPORTED, EMPTY = Evidence("unsupported"), Evidence("empty")
@@ -275,6 +275,8 @@ class _Tracer:
             if found is not None and found.evidence.status == "supported":
                 return found
             mentioned = mentioned or found or self._beside_key(value, at, key, source)
+        if says_nothing(cell):  # no page says so: it is no value
+            return _Found(EMPTY)
         return mentioned or _Found(UNSUPPORTED)
 
     def _in_records(self, value: Value, at: int, source: _Source) -> tuple[_Found | None, bool]:

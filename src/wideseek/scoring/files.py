@@ -30,12 +30,17 @@ AT_ONCE = 32  # responses under judgement
 class ResponseLine(msgspec.Struct):
     """A response to a task of the tasks' file, or a saved rollout (`task`, `answer`, `error`)."""
 
-    instance_id: str = ""
+    instance_id: str | int = ""
     response: str | None = None
     trial: int | None = None
     task: Task | None = None
     answer: str = ""
     error: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The task's id as a text, as a file of tasks has it."""
+        return str(self.instance_id)
 
 
 async def score_files(
@@ -70,10 +75,10 @@ def _with_tasks(
     lines: Sequence[tuple[int, ResponseLine]], known: dict[str, Task], responses: Path, tasks: Path | None
 ) -> Iterable[tuple[Task, ResponseLine]]:
     for number, line in lines:
-        task = known.get(line.instance_id or (line.task.instance_id if line.task else "")) or line.task
+        task = known.get(line.name or (line.task.instance_id if line.task else "")) or line.task
         if task is None:
             where = f"there is no such task in {tasks}" if tasks else "name its tasks' file with --tasks"
-            named = line.instance_id or "no instance_id"
+            named = line.name or "no instance_id"
             raise BadInput(f"{responses}, line {number}: the response is to {named}: {where}")
         yield task, line
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wideseek.errors import BadInput
-from wideseek.table.cells import counts_rows, plain_cell, plain_key, unchecked, undecorated
+from wideseek.table.cells import counts_rows, plain_cell, plain_key, says_nothing, unchecked, undecorated
 from wideseek.table.exchange import grid_csv, grid_html, grid_json, read_csv, read_json
 from wideseek.table.markdown import find_grids, grid_markdown, read_grids
 from wideseek.table.rows import Grid, Row, first_filled, fold, norm_column, norm_key, rows_by_key
@@ -48,6 +48,7 @@ __all__ = [
     "plain_key",
     "read_tables",
     "rows_by_key",
+    "says_nothing",
     "unchecked",
     "undecorated",
     "write_xlsx",

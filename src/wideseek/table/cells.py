@@ -5,6 +5,7 @@
     plain_key       the same for a cell that names a row: check marks and a list's number go as well
     unchecked       a cell without the check marks around it
     counts_rows     whether cells count 1, 2, 3
+    says_nothing    whether a cell holds no value
 
 A cell that is nothing but decoration (a flag, "[1]") stays as it is: it is what it stands for. Text that may mean
 something stays: `km²`, `[sic]`, a bare address.
@@ -91,6 +92,25 @@ def plain_key(cell: str) -> str:
     """The cell as a name of a row, without anything that stands around the name."""
     text = undecorated(unchecked(undecorated(cell)))
     return _replaced(_LIST_NUMBER, text)
+
+
+_NOTHING = re.compile(
+    r"[\s\-–—―/?？.…·~*_`]*"
+    r"|n\.?/?a\.?|nan|none|null|unknown|t\.?b\.?[adc]\.?|no (?:data|information|info|value|answer)"
+    r"|(?:data |information )?not (?:found|available|specified|known|disclosed|applicable|given|stated|listed|provided"
+    r"|reported|mentioned)"
+    r"|未知|无|不详|暂无|未提供|未找到|不明",
+    re.IGNORECASE,
+)
+_REMARK_BEHIND = re.compile(r"\s*[(（][^()（）]{0,200}[)）]\s*$")
+
+
+def says_nothing(cell: str) -> bool:
+    """Whether a cell holds no value: it is empty, only marks (`...`, `?`), or says that there is none (`N/A`)."""
+    if len(cell) > LONGEST:
+        return False
+    text = cell.strip("*_` \n\t")
+    return _NOTHING.fullmatch(text) is not None or _NOTHING.fullmatch(_REMARK_BEHIND.sub("", text)) is not None
 
 
 def unchecked(cell: str) -> str:
