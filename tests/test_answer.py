@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wideseek.answer import answer_table, final_table, findings_table, read_answer, without_thought
+from wideseek.answer import answer_table, broken_row, final_table, findings_table, read_answer, without_thought
 from wideseek.errors import BadInput
 from wideseek.records import Completion, Rollout, Task, Trajectory, Turn
 from wideseek.table import Table, counts_rows, plain_cell, plain_key, read_tables
@@ -231,3 +231,27 @@ def test_raised_footnotes_with_a_comma_between_them_go_and_the_commas_of_the_tex
 def test_an_invisible_mark_outside_the_bars_is_no_cell(mark):
     marked = "\n".join(f"{mark}{line}{mark}" for line in ONE.splitlines())
     assert final_table(marked) == final_table(ONE)
+
+
+HEIGHTS = "| name | height |\n|---|---|\n| Alpha | 20 m |\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        (HEIGHTS + "| Beta | 3", "| Beta | 3"),
+        (HEIGHTS + "| Be", "| Be"),
+        (f"```markdown\n{HEIGHTS}| Be\n```", "| Be"),
+        ("a | b | c\n---|---|---\n1 | 2 | 3\n4 | 5", "4 | 5"),
+        (HEIGHTS + r"| Beta | 3 \|", r"| Beta | 3 \|"),
+        (HEIGHTS + "| Beta | 30 m |", None),
+        (HEIGHTS + "| Beta |", None),
+        (HEIGHTS + "| Be\n\nThat is all.", None),
+        ("a | b\n---|---\n1 | 2", None),
+        ("| a | b\n|---|---\n| 1 | 2", None),
+        ("x | y", None),
+        ("", None),
+    ],
+)
+def test_a_row_at_the_end_of_a_text_that_stops_in_the_middle_is_told(text, row):
+    assert broken_row(text) == row

@@ -239,3 +239,9 @@ def test_importing_wideseek_loads_nothing_heavy():
     code = f"import sys, wideseek; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("last", ["| Extra Dam | Ve", "| Bovbjerg | 26 m | 18", "| Bovb"])
+async def test_an_answer_that_stops_within_its_last_row_is_partial_although_the_server_reports_an_end(corpus, last):
+    result = await answered(corpus, {"content": f"{DUEODDE}\n{last}", "finish_reason": "stop"})
+    assert (result.status, last in result.reason) == ("partial", True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.test_evidence import page, rollout_that_read
 from tests.test_evidence_text import ANY
 from tests.work import lines_run
-from wideseek.evidence import EvidenceTable, trace
+from wideseek.evidence import EvidenceTable, telling_key, trace
 from wideseek.evidence.page import Shelf
 from wideseek.records import Page
 from wideseek.table import Table
@@ -145,3 +145,31 @@ def test_the_entitys_own_page_four_times_as_long_is_four_times_as_much_work(seed
 @pytest.mark.parametrize("seed", [getattr(seed, "values", (seed,))[0] for seed in SEEDS])
 def test_another_page_four_times_as_long_is_four_times_as_much_work(seed):
     assert work_of(seed, 800, "Towers") <= 6 * work_of(seed, 200, "Towers")
+
+
+TOWNS = """| Name | State | Population | Founded |
+|---|---|---|---|
+| Springfield | Ohio | 58,662 | 1801 |
+| Springfield | Illinois | 114,394 | 1821 |
+"""
+
+
+@pytest.mark.parametrize("left_out", [None, "State"])
+def test_a_value_of_another_row_that_shares_the_asked_for_key_is_not_supported(left_out):
+    read = rollout_that_read(page(TOWNS, "Towns", "https://a.example/towns"))
+
+    def founded(text: str) -> list[str]:
+        said = Table.from_markdown(text)
+        kept = [at for at, name in enumerate(said.columns) if name != left_out]
+        table = Table([said.columns[at] for at in kept], [[row[at] for at in kept] for row in said.rows])
+        return [row[-1].status for row in trace(table, telling_key(table, ["Name"]), read)]
+
+    assert left_out or founded(TOWNS) == ["supported", "supported"]  # without a state only numbers tell them apart
+    swapped = TOWNS.replace("1801", "x").replace("1821", "1801").replace("x", "1821")
+    assert "supported" not in founded(swapped)
+
+
+def test_a_key_that_tells_the_rows_apart_stays_as_it_was_asked_for():
+    table = Table(["Year", "Name"], [["1801", "A"], ["1821", "B"]])
+    assert telling_key(table, ["Year"]) == ["Year"]
+    assert telling_key(table, []) == ["Name"]

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wideseek.cli.scores import score
 from wideseek.errors import BadInput
 from wideseek.evals.benchmarks import load_bench
 from wideseek.records import Page, read_jsonl
@@ -228,3 +230,25 @@ async def test_a_response_whose_id_is_a_number_belongs_to_the_task_with_that_num
     (tmp_path / "said.jsonl").write_bytes(lines({"instance_id": 5, "response": f"```markdown\n{GOLD}\n```"}))
     scored = await score_files(tmp_path / "said.jsonl", tmp_path / "tasks.jsonl", mode="strict", judge=ExactJudge())
     assert (scored["summary"]["scored"], scored["results"][0]["instance_id"]) == (1, "5")
+
+
+async def test_a_file_without_a_response_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "tasks.jsonl").write_bytes(lines(task()))
+    (tmp_path / "said.jsonl").write_bytes(b"\n")
+    for tasks in (tmp_path / "tasks.jsonl", None):
+        with pytest.raises(BadInput, match=r"said\.jsonl: holds no response"):
+            await score_files(tmp_path / "said.jsonl", tasks, judge=ExactJudge())
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_tasks_without_a_response_are_counted_and_named_and_make_exit_code_3(tmp_path: Path, as_json: bool) -> None:
+    (tmp_path / "tasks.jsonl").write_bytes(lines(task(), {**task(), "instance_id": "t2"}))
+    (tmp_path / "said.jsonl").write_bytes(lines({"instance_id": "t1", "response": GOLD}))
+    files = [str(tmp_path / "said.jsonl"), "--tasks", str(tmp_path / "tasks.jsonl")]
+    done = CliRunner().invoke(score, [*files, "--json"] if as_json else files, standalone_mode=False)
+    assert done.return_value == 3
+    if as_json:
+        said = json.loads(done.output)
+        assert (said["unanswered"], said["summary"]["unanswered"]) == (["t2"], 1)
+    else:
+        assert "note: tasks without a response: t2\n" in done.output

@@ -3,6 +3,7 @@
     read_answer        the table that the text gives as its answer, its cells without markup, and notes
     answer_table       the same with the cells as they were written, for scoring
     without_thought    the text without what was thought before it
+    broken_row         the table's row at the end of the text, where it stops in the middle
     findings_table     the table of what the agents have reported so far, for a run that ended before its lead answered
 
 A model is asked for one fenced markdown table and may write several. Tables with equal columns are one table. Of
@@ -257,6 +258,35 @@ def _is_quoted(text: str, at: int) -> bool:
     """Whether a mark stands in a cell or in code: then the text speaks of it."""
     before = text[max(0, at - _LINE_CHARS) : at].rpartition("\n")[2]
     return "|" in before or before.count("`") % 2 == 1
+
+
+_BAR = re.compile(r"(?<!\\)\|")
+
+
+def broken_row(text: str) -> str | None:
+    """The row of a table with which the text ends, where it stops in the middle; a closing fence may follow it.
+
+    Such a row lacks the closing bar, and either the header has one or the row has fewer cells than the header.
+    """
+    lines = [line.strip() for line in without_thought(text).rstrip().split("\n")]
+    if len(lines) > 1 and re.fullmatch(r"`{3,}|~{3,}", lines[-1]):
+        lines.pop()
+    start = len(lines)
+    while start and _BAR.search(lines[start - 1]):
+        start -= 1
+    block = lines[start:]
+    if len(block) < 3 or not re.fullmatch(r"[|:\-\s]+", block[1]) or _is_closed(block[-1]):
+        return None
+    fewer = _count_cells(block[-1]) < _count_cells(block[0])
+    return block[-1] if fewer or _is_closed(block[0]) else None
+
+
+def _is_closed(line: str) -> bool:
+    return line.endswith("|") and not line.endswith("\\|")
+
+
+def _count_cells(line: str) -> int:
+    return len(_BAR.split(line.removeprefix("|"))) - _is_closed(line)
 
 
 def boxed(text: str) -> str | None:

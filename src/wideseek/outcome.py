@@ -4,7 +4,7 @@
     failed        the model failed for good, or there is no row and no value at all
     partial       a budget or a limit ended it, or what is there lacks something that was asked for:
                   a page that was read, a column's values, the share of supported cells that was asked for,
-                  the work of a subagent whose model failed
+                  the work of a subagent whose model failed, the end of its last row
     complete      none of that
 
 A cell may be empty in a complete table (not every lighthouse was closed); a column that is empty in every row may not.
@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
+from wideseek.answer import broken_row
 from wideseek.budget import Budget
 from wideseek.evidence import EvidenceTable, Levels
 from wideseek.records import Rollout, Trajectory
@@ -75,6 +76,8 @@ def _lacks(rollout: Rollout, table: Table, evidence: EvidenceTable, min_supporte
         yield f"no row has a value for {names}: call it what the pages call it, or leave it out"
     if any(map(_stands_for_rows, table.rows)):
         yield "a row of dots stands for rows that are missing: ask again"
+    if (row := broken_row(rollout.answer)) is not None:
+        yield f"the answer stops in the middle of its last row ({row[:60]!r}): ask again, or raise sampling.max_tokens"
     if failed := unfinished(rollout):
         runs = f"subagent {failed[0].path}" if len(failed) == 1 else f"{len(failed)} subagents"
         yield f"the model failed for {runs}, so that rows may be missing: resume the run"

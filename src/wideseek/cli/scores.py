@@ -53,9 +53,12 @@ def tasks(bench: str, split: str | None, kind: Any, limit: int | None, data: Pat
 @_TODAY
 @JSON
 @DEBUG
-def score(responses: Path, tasks: Path | None, mode: Any, judge: str, today: datetime | None, as_json: bool) -> None:
-    """Score RESPONSES: a line {"instance_id", "response"} each, or saved rollouts, which bring their tasks."""
-    from wideseek.api import run
+def score(responses: Path, tasks: Path | None, mode: Any, judge: str, today: datetime | None, as_json: bool) -> int:
+    """Score RESPONSES: a line {"instance_id", "response"} each, or saved rollouts, which bring their tasks.
+
+    Exit code: 0 every task of --tasks has a response, 3 some have none; the means are over the responses.
+    """
+    from wideseek.api import EXIT_CODES, run
     from wideseek.config import Config
     from wideseek.scoring.files import score_files
     from wideseek.table import Table
@@ -69,8 +72,12 @@ def score(responses: Path, tasks: Path | None, mode: Any, judge: str, today: dat
     scored = run(job())
     if as_json:
         print_json(scored)
-        return
-    print_table(Table(["figure", "value"], [[name, _shown(value)] for name, value in scored["summary"].items()]))
+    else:
+        print_table(Table(["figure", "value"], [[name, _shown(value)] for name, value in scored["summary"].items()]))
+        if names := scored["unanswered"]:
+            more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+            click.echo(f"note: tasks without a response: {', '.join(names[:5])}{more}")
+    return EXIT_CODES["partial" if scored["unanswered"] else "complete"]
 
 
 @click.command("eval", short_help="Evaluate a model on a benchmark.")

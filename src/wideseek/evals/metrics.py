@@ -23,7 +23,7 @@ from wideseek.answer import boxed, read_answer
 from wideseek.errors import ToolError
 from wideseek.evals.records import Attempt, Costs, Metric, Scores, Setup, Status, Summary, Work
 from wideseek.evals.stats import Floats, bootstrap_interval, wilson_interval
-from wideseek.evidence import Levels, key_columns, short_answer, trace
+from wideseek.evidence import Levels, short_answer, telling_key, trace
 from wideseek.records import Kind, Message, Rollout, Task, Trajectory, Usage
 from wideseek.roles import Profile, Role
 from wideseek.table import Table, norm_column
@@ -72,8 +72,8 @@ def levels_of(rollout: Rollout) -> Levels | None:
             return None
         return Levels.of([[short_answer(short, rollout)]])
     wanted = {norm_column(name) for name in rollout.task.unique_columns}
-    key = [name for name in dict.fromkeys(table.columns) if norm_column(name) in wanted] or key_columns(table)
-    return Levels.of(trace(table, key, rollout))
+    key = [name for name in dict.fromkeys(table.columns) if norm_column(name) in wanted]
+    return Levels.of(trace(table, telling_key(table, key), rollout))
 
 
 def added(levels: Iterable[Levels | None]) -> Levels | None:

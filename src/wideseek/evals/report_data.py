@@ -22,7 +22,7 @@ from wideseek.errors import BadInput
 from wideseek.evals.folder import EvalRun
 from wideseek.evals.metrics import summarise
 from wideseek.evals.records import Summary
-from wideseek.evidence import Evidence, key_columns, short_answer, trace
+from wideseek.evidence import Evidence, short_answer, telling_key, trace
 from wideseek.records import Message, Rollout, RowScore, Score, Task, Trajectory, Turn
 from wideseek.scoring.cells import preparation
 from wideseek.scoring.spec import Spec, gold_table
@@ -177,8 +177,8 @@ class _Comparison:
         if rollout is None or not self._said.rows:
             return []
         at = [self._said_at[i] for i in self.key_columns]
-        key = [self._said.columns[i] for i in at if i is not None] or key_columns(self._said)
-        return trace(self._said, key, rollout)
+        key = [self._said.columns[i] for i in at if i is not None]
+        return trace(self._said, telling_key(self._said, key), rollout)
 
     def _said_cells(self, number: int) -> list[str]:
         row = self._said.rows[number]

@@ -14,7 +14,7 @@ values.py    numbers with scale and unit, dates, cells
 text.py      cleaning, folding, words
 """
 
-from wideseek.evidence.keys import key_columns
+from wideseek.evidence.keys import key_columns, telling_key
 from wideseek.evidence.levels import Evidence, EvidenceTable, Levels, Status, Verdict, supported_share
 from wideseek.evidence.page import Shelf
 from wideseek.evidence.trace import short_answer, trace
@@ -29,5 +29,6 @@ __all__ = [
     "key_columns",
     "short_answer",
     "supported_share",
+    "telling_key",
     "trace",
 ]

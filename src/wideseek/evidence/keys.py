@@ -35,6 +35,16 @@ def key_columns(table: Table) -> list[str]:
     return [table.columns[naming[0]]] if naming else table.columns[:1]
 
 
+def telling_key(table: Table, asked: Sequence[str]) -> list[str]:
+    """The key that was asked for, where it tells the rows apart; else with the columns of `key_columns` behind it.
+
+    Without a column that was asked for it is `key_columns`. `asked` are names of the table's columns.
+    """
+    if asked and _are_told_apart(table.rows, [table.columns.index(name) for name in asked]):
+        return list(asked)
+    return [*asked, *(name for name in key_columns(table) if name not in asked)]
+
+
 def _names_something(cells: Sequence[str]) -> bool:
     filled = [cell for cell in cells if cell.strip()]
     return bool(filled) and sum(map(_is_name, filled)) * 2 > len(filled)

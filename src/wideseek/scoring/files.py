@@ -4,7 +4,8 @@ responses    {"instance_id", "response"} a line, in any order, several trials of
              rollouts ({"task", "answer", ...}), which bring their tasks
 tasks        a file of tasks, as `tasks.py` reads and checks it
 
--> {"results": one flat object per response, in input order, "summary": means, unscored, what judging cost}
+-> {"results": one flat object per response, in input order, "summary": means, unscored, what judging cost,
+    "unanswered": the ids of the tasks in the tasks' file that have no response}
 """
 
 from __future__ import annotations
@@ -48,11 +49,13 @@ async def score_files(
 ) -> dict[str, Any]:
     """Score every response.
 
-    Raises `BadInput`, one line, before any judge is asked: for a file of tasks that `tasks.py` refuses, a task without
-    gold, a trial that is there twice, and a response to an unknown task.
+    Raises `BadInput`, one line, before any judge is asked: for a file without a response, a file of tasks that
+    `tasks.py` refuses, a task without gold, a trial that is there twice, and a response to an unknown task.
     """
     known = {task.instance_id: task for task in read_tasks(tasks)} if tasks else {}
     lines = list(read_jsonl_lines(responses, ResponseLine))
+    if not lines:
+        raise BadInput(f"{responses}: holds no response: write one JSON object a line, or check the file")
     pairs = list(_with_tasks(lines, known, responses, tasks))
     _check_repeats(pairs, responses)
     for task in {id(task): task for task, _ in pairs if task.instance_id not in known}.values():
@@ -68,7 +71,10 @@ async def score_files(
 
     scores = await asyncio.gather(*(score(task, line) for task, line in pairs))
     results = [_result(task, line, score) for (task, line), score in zip(pairs, scores, strict=True)]
-    return {"results": results, "summary": _summary(results, scores, mode, judge)}
+    answered = {task.instance_id for task, _ in pairs}
+    unanswered = [name for name in known if name not in answered]
+    summary = {**_summary(results, scores, mode, judge), "unanswered": len(unanswered)}
+    return {"results": results, "summary": summary, "unanswered": unanswered}
 
 
 def _with_tasks(
