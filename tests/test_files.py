@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from wideseek.files import check_writable, write_whole
+from wideseek.train.samples import load_samples, save_samples
 
 
 def test_all_files_are_written_or_none(tmp_path):
@@ -81,3 +82,12 @@ def test_what_is_no_file_is_no_place_to_write(tmp_path: Path):
         check_writable(tmp_path / "pipe.csv")
     with pytest.raises(OSError, match="No such file"):
         check_writable(tmp_path / "nowhere" / "x.csv")
+
+
+def test_samples_are_not_written_through_a_name_put_there_beforehand(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "samples.npz.part").symlink_to(victim)
+    save_samples(tmp_path / "samples.npz", [], "made with")
+    assert victim.read_text() == "mine"
+    assert load_samples(tmp_path / "samples.npz") == ([], "made with")

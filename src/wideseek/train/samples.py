@@ -9,6 +9,7 @@ Only what a policy says is trained; prompts, tool replies and the frame of the c
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wideseek.errors import BadInput
+from wideseek.files import write_whole
 from wideseek.policy.base import ToolSchema
 from wideseek.policy.template import ChatTemplate
 from wideseek.records import Completion, Rollout, Trajectory
@@ -124,22 +126,18 @@ _UNKNOWN: dict[str, Any] = {"prompt_ids": None, "completion_ids": None, "logprob
 def save_samples(path: Path, samples: Sequence[Sample], fingerprint: str = "") -> None:
     """Write samples as one `.npz` file, whole or not at all. `fingerprint` says what they were made with."""
     roles = sorted({sample.role for sample in samples})
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as out:
-            np.savez(
-                out,
-                ids=_row([sample.ids for sample in samples], np.int32),
-                turns=_row([sample.turns for sample in samples], np.int16),
-                lengths=np.array([len(sample) for sample in samples], np.int32),
-                rollouts=np.array([sample.rollout for sample in samples], np.int32),
-                roles=np.array([roles.index(sample.role) for sample in samples], np.int8),
-                names=np.array(roles, np.str_),
-                fingerprint=np.array(fingerprint),
-            )
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    content = io.BytesIO()
+    np.savez(
+        content,
+        ids=_row([sample.ids for sample in samples], np.int32),
+        turns=_row([sample.turns for sample in samples], np.int16),
+        lengths=np.array([len(sample) for sample in samples], np.int32),
+        rollouts=np.array([sample.rollout for sample in samples], np.int32),
+        roles=np.array([roles.index(sample.role) for sample in samples], np.int8),
+        names=np.array(roles, np.str_),
+        fingerprint=np.array(fingerprint),
+    )
+    write_whole({path: content.getvalue()})
 
 
 def _row(arrays: Sequence[NDArray[np.integer]], dtype: type[np.integer]) -> NDArray[np.integer]:
