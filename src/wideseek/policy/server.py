@@ -22,8 +22,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from wideseek.errors import PolicyRejected, PolicyUnavailable
 from wideseek.policy.failures import ContextFull, FailedTry, Refused, failure_of, server_message
-from wideseek.policy.transport import CONNECT_S, Transport, split_login
-from wideseek.redaction import withhold
+from wideseek.policy.transport import CONNECT_S, Transport
+from wideseek.redaction import login_of, withhold, without_login
 
 LONGEST_BACKOFF_S = 30.0
 LONGEST_RETRY_AFTER_S = 120.0
@@ -56,7 +56,7 @@ class Server:
         backoff_s: float,
         max_body_mb: float = MAX_BODY_MB,
     ) -> None:
-        self.base_url, self._login = split_login(base_url.rstrip("/"))
+        self.base_url = without_login(base_url.rstrip("/"))
         self._key, self._key_env = key, key_env
         self._timeout_s, self._attempts, self._backoff_s = timeout_s, attempts, backoff_s
         self._concurrency, self._max_body_mb = concurrency, max_body_mb
@@ -157,7 +157,7 @@ class Server:
         """What every request says. A key comes before the login of the address: only one of them can be sent."""
         self._key = self._key() if callable(self._key) else self._key
         withhold(self._key or "")
-        authorization = f"Bearer {self._key}" if self._key else self._login
+        authorization = f"Bearer {self._key}" if self._key else login_of(self.base_url)
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         return {**headers, "Authorization": authorization} if authorization else headers
 
@@ -178,7 +178,8 @@ class Server:
     async def _next_step(self, status: int, message: str) -> str:
         if status in (401, 403):
             variable = self._key_env or "the environment variable of its key"
-            return f"set {variable} to a key that this server accepts ({'one' if self._key or self._login else 'none'} was sent)"
+            sent = "one" if self._key or login_of(self.base_url) else "none"
+            return f"set {variable} to a key that this server accepts ({sent} was sent)"
         if status in (402, 429):
             return "look at the plan and the limits of your account, or choose another --model"
         if status == 404 or "model" in message.lower():

@@ -8,17 +8,16 @@ It keeps no cookies. Cancelling ends a request at once and closes its connection
 from __future__ import annotations
 
 import asyncio
-import base64
 import urllib.request
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
 from wideseek.errors import PolicyRejected
 from wideseek.policy.failures import FailedTry, one_line
-from wideseek.redaction import redacted, withhold
+from wideseek.redaction import redacted, without_login
 
 CONNECT_S = 30.0
 MOST_REDIRECTS = 5
@@ -133,19 +132,6 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def split_login(url: str) -> tuple[str, str | None]:
-    """`url` without its `user:password@`, and the header that says the same; they are withheld from now on."""
-    parts = urlsplit(url)
-    login, at, host = parts.netloc.rpartition("@")
-    if not at:
-        return url, None
-    user, _, password = login.partition(":")
-    basic = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
-    for secret in (login, password, unquote(password), basic):
-        withhold(secret)
-    return urlunsplit(parts._replace(netloc=host)), f"Basic {basic}"
-
-
 def _no_address(url: str) -> PolicyRejected:
     return PolicyRejected(f"{url}: is not an address: write http://HOST:PORT/v1")
 
@@ -157,5 +143,5 @@ def _proxy_for(url: str) -> str | None:
         return None
     proxy = urllib.request.getproxies().get(parts.scheme)
     if proxy:
-        split_login(proxy)  # its password is a secret, too
+        without_login(proxy)  # its password is a secret, too
     return proxy
