@@ -12,18 +12,22 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from rapidfuzz import process
 
 from wideseek.errors import BadConfig
+from wideseek.redaction import without_login
 
 LOCAL_FILE = "wideseek.toml"
 AUTO = "auto"
 PROMPTS = Path(__file__).parent / "prompts"
 LOCAL = "local/"
 ALL_KEYS = " (`wideseek config` lists all)"
+
+Address = Annotated[str, AfterValidator(without_login)]
+"""A model's name or a server's address: a login in it is kept for this process, never in a configuration."""
 
 
 class Section(BaseModel):
@@ -138,20 +142,20 @@ class Price(Section):
 class ProviderConfig(Section):
     """An OpenAI-compatible server under a short name: `NAME/MODEL`."""
 
-    base_url: str
+    base_url: Address
     key_env: str | None = Field(None, description="environment variable that holds the key")
 
 
 class Config(Section):
     """Everything that `wideseek ask` can be told."""
 
-    model: str = Field(
+    model: Address = Field(
         AUTO,
         description="who leads: openai/NAME, ollama/NAME, [tokens+]http://host:port/v1#NAME, local/FOLDER, nano, "
         "expert; auto: nano where wideseek[local] is installed, else expert",
     )
-    sub_model: str | None = Field(None, description="who searches and reads, if not the same")
-    verify: str | None = Field(
+    sub_model: Address | None = Field(None, description="who searches and reads, if not the same")
+    verify: Address | None = Field(
         None, description="a model that reads each cell beside its quote (--verify); unset: none does"
     )
     workflow: Literal["team", "single"] = "team"

@@ -15,9 +15,17 @@ What an *agent* does wrong is never an exception: it is told so and goes on (doc
 
 from __future__ import annotations
 
+from wideseek.redaction import redacted
+
 
 class WideseekError(Exception):
-    """Base of every error that wideseek raises on purpose. Its text is one line: where, what, and what next."""
+    """Base of every error that wideseek raises on purpose. Its text is one line: where, what, and what next.
+
+    No secret of this process is in it.
+    """
+
+    def __str__(self) -> str:
+        return redacted(super().__str__())
 
 
 class BadInput(WideseekError):

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from wideseek.errors import RunDirError
 from wideseek.policy.base import Policy, PolicyWrapper, ToolSchema
 from wideseek.records import Completion, Trajectory, Usage
+from wideseek.redaction import redacted
 
 FORMAT = 1
 T = TypeVar("T")
@@ -84,7 +85,7 @@ class Journal:
         if self._file < 0:
             return
         line = _encoder.encode(_Entry(place, digest, msgspec.Raw(_encoder.encode(value)))) + b"\n"
-        self._write(line)
+        self._write(redacted(line))
 
     def spent(self) -> Usage:
         """What the recorded calls have cost: a resumed run has already spent it."""

@@ -9,7 +9,8 @@
     tokens+SERVER                   SERVER, written as above, asked by token ids (vLLM or SGLang): for training
 
 The tokenizer for `tokens+` is the one of NAME, a folder or a hub name, unless `tokens.tokenizer` is configured.
-Keys come from the environment only, so that they never stand in a command line, a configuration or a run folder.
+Keys come from the environment only, so that they never stand in a command line, a configuration or a run folder. A
+login in an address (`http://USER:PASSWORD@HOST`) is sent to that host by this process; no text and no file holds it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from wideseek.errors import BadInput
+from wideseek.redaction import without_login
 
 FALLBACK_KEY = "WIDESEEK_API_KEY"
 BUNDLED = ("nano", "nano-base")
@@ -76,7 +78,7 @@ def parse_model(
 
     Raises `BadInput` for a name of no known form, naming the nearest provider and the forms that there are.
     """
-    name = name.strip()
+    name = without_login(name.strip())
     if name == "expert":
         return ModelName("expert", name)
     if name in BUNDLED:
@@ -121,7 +123,7 @@ def _by_url(name: str) -> ModelName:
 
 
 def _by_provider(name: str, provider: Provider, model: str, environ: Mapping[str, str]) -> ModelName:
-    elsewhere = environ.get(provider.base_url_env or "", "").strip()
+    elsewhere = without_login(environ.get(provider.base_url_env or "", "").strip())
     where = f"{provider.base_url_env}={elsewhere!r}" if elsewhere else f"model {name!r}"
     key_needed = provider.key_env is not None and not elsewhere
     if not model and key_needed:

@@ -14,19 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-import urllib.request
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from wideseek.errors import PolicyRejected, PolicyUnavailable
-from wideseek.policy.failures import ContextFull, FailedTry, Refused, failure_of, one_line, server_message
+from wideseek.policy.failures import ContextFull, FailedTry, Refused, failure_of, server_message
+from wideseek.policy.transport import CONNECT_S, Transport
+from wideseek.redaction import login_of, withhold, without_login
 
-CONNECT_S = 30.0
 LONGEST_BACKOFF_S = 30.0
 LONGEST_RETRY_AFTER_S = 120.0
 TRIES_UNANSWERED = 3  # where nothing has ever answered at that address: most likely it is wrong
@@ -40,7 +38,7 @@ class Server:
     """The server at `base_url` (`/chat/completions` and `/models` stand below it). It connects at the first request.
 
     * `key` is sent as a bearer token (a function is called at the first request); `key_env` names the variable that
-      it came from, for the error text.
+      it came from, for the error text. A login in `base_url` (`user:password@`) is sent where there is no key.
     * `timeout_s` bounds one try from connecting to the last byte, `attempts` counts tries, `backoff_s` is the first
       wait between two (it doubles, up to 30 s). `concurrency` is the most tries that run at once.
     * `max_body_mb` bounds an answer's body in megabytes (10^6 bytes) as it is once unpacked.
@@ -58,7 +56,7 @@ class Server:
         backoff_s: float,
         max_body_mb: float = MAX_BODY_MB,
     ) -> None:
-        self.base_url = base_url.rstrip("/")
+        self.base_url = without_login(base_url.rstrip("/"))
         self._key, self._key_env = key, key_env
         self._timeout_s, self._attempts, self._backoff_s = timeout_s, attempts, backoff_s
         self._concurrency, self._max_body_mb = concurrency, max_body_mb
@@ -97,48 +95,21 @@ class Server:
     async def close(self) -> None:
         """Close the connections. The next request opens new ones, in its own event loop."""
         if self._connection is not None:
-            await self._connection.session.close()
+            await self._connection.transport.close()
             self._connection = None
 
     # ---------------------------------------------------------------------------------------------------- the tries
 
     async def _try(self, path: str, body: bytes | None, read: Callable[[bytes], T]) -> T:
         """One try. Raises `FailedTry`, `Refused`, `ContextFull`."""
-        connection = self._connected()
-        method = "GET" if body is None else "POST"
+        answer = await self._connected().transport.send(self.base_url + path, body)
+        self._answered = True
+        if answer.status >= 400:
+            raise failure_of(answer.status, answer.retry_after, answer.payload)
         try:
-            async with (
-                connection.slots,
-                connection.session.request(method, self.base_url + path, data=body, proxy=connection.proxy) as response,
-            ):
-                self._answered = True
-                status, headers, payload = response.status, response.headers, await self._body(response)
-        except aiohttp.InvalidURL as error:
-            raise PolicyRejected(f"{self.base_url}: is not an address: write http://HOST:PORT/v1") from error
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise FailedTry(one_line(str(error)), unreachable=True) from error
-        except TimeoutError as error:
-            raise FailedTry(f"no answer within {self._timeout_s:g} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise FailedTry(f"the connection broke: {one_line(str(error)) or type(error).__name__}") from error
-        if status >= 400:
-            raise failure_of(status, headers.get("Retry-After"), payload)
-        try:
-            return read(payload)
+            return read(answer.payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise FailedTry(f"an answer that cannot be read: {error}: {server_message(payload)[0]}") from error
-
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        """The whole body, counted while it is unpacked: a small one may unpack to gigabytes, or never end."""
-        most, body = int(self._max_body_mb * 1_000_000), bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > most:
-                raise FailedTry(
-                    f"an answer of more than {self._max_body_mb:g} MB was not read to its end: if the server does "
-                    "answer at such length, raise chat.max_body_mb"
-                )
-        return bytes(body)
+            raise FailedTry(f"an answer that cannot be read: {error}: {server_message(answer.payload)[0]}") from error
 
     async def _ask_again(self, failed: FailedTry, path: str, body: bytes | None, read: Callable[[bytes], T]) -> T:
         """The tries after the first, which `failed`: most calls need none, and do without the cost of retrying."""
@@ -172,9 +143,23 @@ class Server:
 
     def _connected(self) -> _Connection:
         if self._connection is None:
-            self._key = self._key() if callable(self._key) else self._key
-            self._connection = _Connection(self.base_url, self._key, self._timeout_s, self._concurrency)
+            transport = Transport(
+                self.base_url,
+                self._headers(),
+                timeout_s=self._timeout_s,
+                concurrency=self._concurrency,
+                most_mb=self._max_body_mb,
+            )
+            self._connection = _Connection(transport)
         return self._connection
+
+    def _headers(self) -> dict[str, str]:
+        """What every request says. A key comes before the login of the address: only one of them can be sent."""
+        self._key = self._key() if callable(self._key) else self._key
+        withhold(self._key or "")
+        authorization = f"Bearer {self._key}" if self._key else login_of(self.base_url)
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        return {**headers, "Authorization": authorization} if authorization else headers
 
     # --------------------------------------------------------------------------------------------- the error's line
 
@@ -193,7 +178,8 @@ class Server:
     async def _next_step(self, status: int, message: str) -> str:
         if status in (401, 403):
             variable = self._key_env or "the environment variable of its key"
-            return f"set {variable} to a key that this server accepts ({'one' if self._key else 'none'} was sent)"
+            sent = "one" if self._key or login_of(self.base_url) else "none"
+            return f"set {variable} to a key that this server accepts ({sent} was sent)"
         if status in (402, 429):
             return "look at the plan and the limits of your account, or choose another --model"
         if status == 404 or "model" in message.lower():
@@ -209,34 +195,15 @@ class Server:
         try:
             async with asyncio.timeout(CONNECT_S):
                 return await self._try("/models", None, _read_models)
-        except (FailedTry, Refused, ContextFull, TimeoutError):
+        except (FailedTry, Refused, ContextFull, PolicyRejected, TimeoutError):
             return []
 
 
 class _Connection:
-    """What belongs to the running event loop: the session, the places for concurrent tries, and a lock."""
+    """What belongs to the running event loop: the connections, and a lock."""
 
-    def __init__(self, base_url: str, key: str | None, timeout_s: float, concurrency: int) -> None:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
-            headers=headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-        self.slots = asyncio.Semaphore(concurrency)
-        self.naming = asyncio.Lock()
-        self.proxy = _proxy_for(base_url)
-
-
-def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for `url`; asked once, since aiohttp would ask with every request."""
-    parts = urlsplit(url)
-    if urllib.request.proxy_bypass(parts.hostname or ""):
-        return None
-    return urllib.request.getproxies().get(parts.scheme)
+    def __init__(self, transport: Transport) -> None:
+        self.transport, self.naming = transport, asyncio.Lock()
 
 
 def _failure(state: RetryCallState) -> FailedTry:
