@@ -30,7 +30,7 @@ from wideseek.records import Completion, Rollout, Trajectory
 
 _MARKS = {None: ("…", "yellow"), "answer": ("✓", "green"), "error": ("✗", "red")}
 _OTHER_STOP = ("■", "magenta")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 OVERLONG = 30  # characters of a word that may be broken over lines
 
 
@@ -121,7 +121,7 @@ class PlainLines:
             for event, text in _events(run):
                 if (run.path, event) not in self._said:
                     self._said.add((run.path, event))
-                    self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+                    self._console.print(_plain(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def show_result(result: Result, console: Console) -> None:
@@ -172,11 +172,13 @@ def show_trajectory(run: Trajectory, console: Console) -> None:
             console.print(Text(f"── {run.role} says", style="bold green"))
             console.print(Text(_plain(message.text)))
             for call in message.tool_calls:
-                console.print(Text(f"→ {call.name} {json.dumps(call.arguments, ensure_ascii=False)}", style="cyan"))
+                console.print(
+                    Text(_plain(f"→ {call.name} {json.dumps(call.arguments, ensure_ascii=False)}"), style="cyan")
+                )
         else:
             console.print(Text(f"── {message.role}{' (error)' if message.error else ''}", style="bold blue"))
             console.print(Text(_plain(message.text)))
-    console.print(Text(f"── stopped: {run.stop}{f': {run.error}' if run.error else ''}", style="bold"))
+    console.print(Text(_plain(f"── stopped: {run.stop}{f': {run.error}' if run.error else ''}"), style="bold"))
 
 
 def _grid(result: Result) -> RichTable:
@@ -186,7 +188,7 @@ def _grid(result: Result) -> RichTable:
         grid.add_column(escape(_plain(column)), overflow="fold")
     for row, evidence in zip(table.rows, result.evidence, strict=True):
         cells = [_styled(value, cell.status) for value, cell in zip(row, evidence, strict=False)]
-        grid.add_row(*cells, Text(row[-1], style="dim"))
+        grid.add_row(*cells, Text(_plain(row[-1]), style="dim"))
     return grid
 
 
@@ -194,8 +196,8 @@ def _print_blocks(result: Result, console: Console) -> None:
     table, _ = with_sources(result)
     for row, evidence in zip(table.rows, result.evidence, strict=True):
         for column, value, cell in zip(table.columns, row, evidence, strict=False):
-            console.print(Text.assemble((f"{column}: ", "bold"), _styled(value, cell.status)))
-        console.print(Text(f"{table.columns[-1].strip()}: {row[-1]}", style="dim"))
+            console.print(Text.assemble((_plain(f"{column}: "), "bold"), _styled(value, cell.status)))
+        console.print(Text(_plain(f"{table.columns[-1].strip()}: {row[-1]}"), style="dim"))
         console.print()
 
 
@@ -213,7 +215,7 @@ def _print_pages(result: Result, console: Console) -> None:
 
 
 def _plain(text: str) -> str:
-    """Foreign text without the control characters that would steer the terminal."""
+    """Foreign text without what would steer the terminal or hide in it: controls, marks of direction, unseen spaces."""
     return _CONTROL.sub("\ufffd", text)
 
 
