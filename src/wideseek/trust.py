@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wideseek.errors import BadConfig
-from wideseek.policy.names import BY_IDS, FALLBACK_KEY, PROVIDERS
 
 TRUST = "WIDESEEK_TRUST"
+FALLBACK_KEY = "WIDESEEK_API_KEY"  # of a server for which no other variable is named
+BY_IDS = "tokens+"  # before a server that is asked by token ids
 
 
 def check_servers(values: Mapping[str, Any], where: str, remedy: str, environ: Mapping[str, str] = os.environ) -> None:
@@ -41,10 +42,8 @@ def _servers(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     providers = values.get("providers")
     for name, provider in providers.items() if isinstance(providers, Mapping) else ():
         if isinstance(provider, Mapping):
-            built_in = PROVIDERS.get(name)
-            own = built_in.key_env if built_in else None
-            for variable in {str(provider.get("key_env") or FALLBACK_KEY), *([own] if own else [])}:
-                yield f"providers.{name}", _host(str(provider.get("base_url"))), variable
+            variable = str(provider.get("key_env") or FALLBACK_KEY)
+            yield f"providers.{name}", _host(str(provider.get("base_url"))), variable
 
 
 def _host(address: str) -> str:

@@ -22,10 +22,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from wideseek.errors import BadInput
+from wideseek.trust import BY_IDS, FALLBACK_KEY
 
-FALLBACK_KEY = "WIDESEEK_API_KEY"
 BUNDLED = ("nano", "nano-base")
-BY_IDS = "tokens+"
 
 
 class Provider(msgspec.Struct, frozen=True, omit_defaults=True):
