@@ -19,6 +19,7 @@ from rapidfuzz import process
 
 from wideseek.errors import BadConfig
 from wideseek.redaction import without_login
+from wideseek.trust import check_servers
 
 LOCAL_FILE = "wideseek.toml"
 AUTO = "auto"
@@ -187,10 +188,16 @@ class Config(Section):
     def load(cls, file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Self:
         """From `file` (default: `wideseek.toml` in this folder, if there) and dotted `overrides` (`None` is unset).
 
-        Raises `BadConfig` naming the file or option, the key, and the nearest right key or what is allowed.
+        Raises `BadConfig` naming the file or option, the key, and the nearest right key or what is allowed; also
+        where a file that was only found would send a key to a server that it names (`wideseek.trust`).
         """
         path = file or (Path(LOCAL_FILE) if Path(LOCAL_FILE).is_file() else None)
-        return cls.merged(read_toml(path) if path else {}, overrides or {}, path)
+        values = read_toml(path) if path else {}
+        if path and not file:
+            given = {key for key, value in (overrides or {}).items() if value is not None}
+            chosen = {key: value for key, value in values.items() if key not in given}
+            check_servers(chosen, str(path), f"give it as --config {path}")
+        return cls.merged(values, overrides or {}, path)
 
     def portable(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values with whole paths: the same in another folder."""

@@ -24,10 +24,9 @@ import msgspec
 
 from wideseek.errors import BadInput
 from wideseek.redaction import without_login
+from wideseek.trust import BY_IDS, FALLBACK_KEY
 
-FALLBACK_KEY = "WIDESEEK_API_KEY"
 BUNDLED = ("nano", "nano-base")
-BY_IDS = "tokens+"
 
 
 class Provider(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -23,9 +23,10 @@ import torch
 from wideseek.assets import bundled_model
 from wideseek.config import LOCAL
 from wideseek.errors import BadInput
-from wideseek.policy.names import BUNDLED, BY_IDS
+from wideseek.policy.names import BUNDLED
 from wideseek.train.attention import PACKED, register
 from wideseek.train.packing import Pack
+from wideseek.trust import BY_IDS
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 _RMS_NORMS = {"Qwen3RMSNorm", "Qwen2RMSNorm", "LlamaRMSNorm", "MistralRMSNorm"}
