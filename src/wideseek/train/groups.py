@@ -14,6 +14,7 @@ from statistics import fmean
 
 import msgspec
 
+from wideseek.concurrency import together
 from wideseek.records import Rollout, Score
 from wideseek.roles import SINGLE, SUB, Profile
 from wideseek.scoring.judge import Judge
@@ -55,12 +56,13 @@ async def make_group(
     """Ask `team` the question `config.group` times at its width, and say what is to be learnt from it."""
     team = at_width(team, question.width, question.seed)
     rollouts = await rollout_group(team, question.task, config.group, config.team.workflow)
-    scores = [await score_rollout(rollout, mode=config.score, judge=judge) for rollout in rollouts]
+    scores = await together(score_rollout(rollout, mode=config.score, judge=judge) for rollout in rollouts)
     rewarding = rewarding or partial(rollout_reward, config=reward_config(config, team.profile))
     rewards = [finite(rewarding(rollout, score)) for rollout, score in zip(rollouts, scores, strict=True)]
-    for rollout, score in zip(rollouts, scores, strict=True):
+    formed = await together(_well_formed(rollout, score) for rollout, score in zip(rollouts, scores, strict=True))
+    for rollout, score, well_formed in zip(rollouts, scores, formed, strict=True):
         if score.value is not None:
-            mark(rollout, config.credit, well_formed=await _well_formed(rollout, score), roles=config.trained)
+            mark(rollout, config.credit, well_formed=well_formed, roles=config.trained)
     advantages = group_advantages([reward.value for reward in rewards], config.advantage)
     return Group(question, rollouts, scores, rewards, advantages)
 
