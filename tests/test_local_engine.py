@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -212,6 +213,43 @@ def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     counted = torch.bincount(torch.tensor(tokens), minlength=VOCAB) / rows
     assert (counted - expected).abs().max() < 0.012  # three standard deviations of the likeliest
     assert torch.tensor(logprobs).exp().numpy() == pytest.approx(expected[tokens].numpy(), rel=1e-4)
+
+
+@pytest.mark.parametrize("peak", [0.0, 20.0], ids=["flat", "peaked"])
+def test_every_token_of_a_large_vocabulary_is_drawn_as_often_as_its_logged_probability_says(peak: float) -> None:
+    """By enumeration: all draws below the cumulative probability of a token give it or one before it, all above give
+    one behind it. So the total variation between what is drawn and what is logged is bounded, token by token."""
+    size, slack = 151_936, 1e-12
+    logits = torch.randn(1, size, generator=torch.Generator().manual_seed(1)) * 2.5
+    logits[0, 77_777] += peak
+    weights_ = (logits - logits.amax()).exp()
+    cumulative = np.cumsum(weights_[0].numpy().astype(np.longdouble))
+    edges = (cumulative / cumulative[-1]).astype(np.float64)
+    sums = sampling.part_sums(weights_)
+    for first in range(0, size, 8192):
+        edge = edges[first : first + 8192]
+        rows = len(edge)
+
+        def drawn(draws: np.ndarray, rows: int = rows) -> np.ndarray:
+            found = sampling.inverse_cdf(weights_.expand(rows, -1), sums.expand(rows, -1), draws)
+            return found[:, 0].numpy()
+
+        tokens = np.arange(first, first + rows)
+        assert (drawn(np.clip(edge - slack, 0, None)) <= tokens).all()
+        assert (drawn(np.minimum(edge + slack, 1 - 2**-53)) > tokens)[: size - 1 - first].all()
+    assert size * slack < 2e-7, "which is the most that the total variation can be"
+    _, logprobs = sampling.sample(logits.repeat(64, 1), sampling.Draws([1.0] * 64, [1.0] * 64, range(64), [3] * 64))
+    tokens, _ = sampling.sample(logits.repeat(64, 1), sampling.Draws([1.0] * 64, [1.0] * 64, range(64), [3] * 64))
+    share = weights_[0].double() / weights_[0].double().sum()
+    assert np.exp(logprobs) == pytest.approx(share[tokens].numpy(), rel=1e-5)
+
+
+def test_draws_have_all_the_bits_that_a_float64_holds() -> None:
+    draws = sampling.uniform(range(1000), [7] * 1000)
+    assert draws.dtype == np.float64
+    assert ((draws * 2**53) % 1 == 0).all()
+    assert ((draws * 2**24) % 1 != 0).any()
+    assert 0 <= draws.min() < draws.max() < 1
 
 
 def test_a_nucleus_holds_the_fewest_likeliest_tokens_and_its_probabilities_sum_to_one() -> None:
