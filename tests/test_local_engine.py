@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from tests.clock import settled  # noqa: E402
+from tests.work import lines_run  # noqa: E402
 from wideseek.errors import BadInput, PolicyRejected, PolicyUnavailable  # noqa: E402
 from wideseek.policy.local import LocalEngine, cache, model, sampling, scheduler, weights  # noqa: E402
 from wideseek.policy.token import Request, Sampled  # noqa: E402
@@ -291,6 +292,51 @@ async def test_the_same_prompt_many_times_is_computed_once(make: MakeEngine, pla
     assert max(error_of(plain, *pair) for pair in zip(requests, results, strict=True)) < 1e-3
 
 
+def scheduled(of: Any, chunk: int, kv_tokens: int = 8192) -> Any:
+    shape = weights.Shape.of(of.config, "tiny")
+    fused = weights.Weights.of(shape, of.state_dict(), torch.float32, torch.device("cpu"), "tiny")
+    place = cache.Cache(shape, kv_tokens, torch.float32, torch.device("cpu"))
+    return scheduler.Scheduler(model.Model(shape, fused, 512), place, 8, chunk, "tiny")
+
+
+def test_a_request_is_hashed_once_however_long_it_waits_and_whoever_waits_beside_it(plain: Any) -> None:
+    """1,000 requests wait for the prompt that the first one computes, 25 steps long: counted in lines of code."""
+    prompt = some(random.Random(15), 401)
+
+    def lines_of_a_step(waiting: int) -> int:
+        runs, outcomes = scheduled(plain, chunk=16), []
+        with torch.inference_mode():
+            for seed in range(waiting):
+                runs.add(scheduler.Job(Request([*prompt, seed % VOCAB], 1, (), 1.0, 1.0, seed), outcomes.append))
+            runs.step()  # the first one has begun, the others are looked at
+            steps = [lines_run(runs.step) for _ in range(20)]
+            while runs.busy:
+                runs.step()
+        assert len(outcomes) == waiting
+        assert runs.stats.reused == (waiting - 1) * 401
+        return max(steps)
+
+    assert lines_of_a_step(1000) <= lines_of_a_step(2) + 10
+
+
+async def test_requests_that_wait_for_a_prefix_go_on_when_the_one_that_computes_it_is_called_off(
+    make: MakeEngine, plain: Any
+) -> None:
+    engine, prompt = make(plain, chunk=16), some(random.Random(16), 300)
+    held = Held(engine, 5)
+    requests = [Request([*prompt, number], 5, (), 1.0, 1.0, number) for number in range(4)]
+    tasks = [asyncio.create_task(engine.sample(request)) for request in requests]
+    await held.reached()
+    assert len(engine._scheduler._parked) == 1
+    tasks[0].cancel()
+    tasks[2].cancel()  # one that waits
+    await asyncio.gather(*tasks[::2], return_exceptions=True)
+    held.release()
+    for request, task in zip(requests[1::2], tasks[1::2], strict=True):
+        assert error_of(plain, request, await task) < 1e-3
+    assert not engine._scheduler._parked
+
+
 # --------------------------------------------------------------------------------------------------------------- memory
 
 
@@ -396,10 +442,7 @@ async def test_a_step_that_fails_ends_the_requests_and_not_the_engine(
 
 async def test_a_caller_that_leaves_after_the_engine_failed_harms_nobody(plain: Any) -> None:
     outcomes: list[Any] = []
-    shape = weights.Shape.of(plain.config, "tiny")
-    fused = weights.Weights.of(shape, plain.state_dict(), torch.float32, torch.device("cpu"), "tiny")
-    place = cache.Cache(shape, 1024, torch.float32, torch.device("cpu"))
-    runs = scheduler.Scheduler(model.Model(shape, fused, 512), place, 8, 64, "tiny")
+    runs = scheduled(plain, chunk=64)
     failed, next_one = (scheduler.Job(Request([1, 2], 4), outcomes.append) for _ in range(2))
     runs.add(failed)
     runs.step()
