@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
@@ -52,10 +53,15 @@ async def make_group(
     config: MarlConfig,
     judge: Judge | None = None,
     rewarding: Rewarding | None = None,
+    rolling_out: AbstractContextManager[object] = nullcontext(),
 ) -> Group:
-    """Ask `team` the question `config.group` times at its width, and say what is to be learnt from it."""
+    """Ask `team` the question `config.group` times at its width, and say what is to be learnt from it.
+
+    The rollouts are made within `rolling_out`, such as a branch of a `Lockstep`.
+    """
     team = at_width(team, question.width, question.seed)
-    rollouts = await rollout_group(team, question.task, config.group, config.team.workflow)
+    with rolling_out:
+        rollouts = await rollout_group(team, question.task, config.group, config.team.workflow)
     scores = await together(score_rollout(rollout, mode=config.score, judge=judge) for rollout in rollouts)
     rewarding = rewarding or partial(rollout_reward, config=reward_config(config, team.profile))
     rewards = [finite(rewarding(rollout, score)) for rollout, score in zip(rollouts, scores, strict=True)]

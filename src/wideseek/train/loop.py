@@ -22,7 +22,7 @@ import asyncio
 import copy
 import shutil
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ import torch
 
 from wideseek.assembly import open_team
 from wideseek.budget import Budget
+from wideseek.concurrency import Lockstep
 from wideseek.config import LOCAL, Config
 from wideseek.errors import BadInput, BudgetEnded, RunDirError, WideseekError
 from wideseek.journal import Journal, locked
@@ -131,6 +132,7 @@ class Training:
         self.log = Log(config.out, self.step if checkpoint else -1)
         self.skipped = 0  # updates in a row that were not finite, just now
         self._saved = self.step if checkpoint else -1
+        self._lockstep = None if config.staleness else Lockstep()
         self._interrupted: Callable[[], bool] = lambda: False
 
     # --------------------------------------------------------------------------------------------------- beginning
@@ -196,7 +198,9 @@ class Training:
                 await self._measure(team, bar)
             bar.restart()
             stream = Stream(
-                lambda number: make_group(self.questions[number], team, self.config, judge, self._rewarding),
+                lambda number: make_group(
+                    self.questions[number], team, self.config, judge, self._rewarding, self._branch()
+                ),
                 self.config.questions,
                 self.step,
                 self.config.steps,
@@ -213,8 +217,14 @@ class Training:
         self.log.close()
         return place
 
+    def _branch(self) -> AbstractContextManager[object]:
+        """What a group's rollouts are made in. The groups of a step begin together, so each is counted from now on."""
+        return self._lockstep.branch() if self._lockstep else nullcontext()
+
     async def _train_step(self, stream: Stream[Group], team: Team, engine: LocalEngine, bar: Bar) -> None:
         started = monotonic()
+        if self._lockstep:
+            await engine.forget()  # what an evaluation left there would change who shares which prefix
         groups = await self._unless_interrupted(stream.batch(self.step))
         waited = monotonic()
         samples = self._samples(groups)
@@ -225,11 +235,13 @@ class Training:
         seconds = {"seconds_waiting": waited - started, "seconds_learning": learnt - waited}
         stale = staleness(groups, self.step)
         self.step += 1
-        stream.advance(self.step)
+        if not self._lockstep:
+            stream.advance(self.step)  # the next rollouts begin beside what follows
         if self._record:
             self._record(groups, team, self.config.out / "rollouts" / f"step-{self.step - 1:06d}")
         self._tell(groups, team, update, {**seconds, "seconds_step": monotonic() - started}, stale, bar)
         await self._milestones(team, bar)
+        stream.advance(self.step)
 
     async def _unless_interrupted(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns. Where the user interrupts meanwhile, or it fails, what was learnt is saved first."""
