@@ -54,7 +54,9 @@ class Objective:
 
 def surrogate(logprobs: Tensor, targets: Targets, config: LossConfig) -> Objective:
     """The loss of N tokens with log-probabilities `logprobs` [N] under the weights that are trained."""
-    log_ratio = (logprobs - targets.logprobs).clamp(-FURTHEST, FURTHEST)
+    log_ratio = logprobs - targets.logprobs
+    # Infinity is no rounding but a broken log-probability: the loss says so, and the update is skipped.
+    log_ratio = torch.where(log_ratio.isinf(), log_ratio, log_ratio.clamp(-FURTHEST, FURTHEST))
     ratio = log_ratio.exp()
     if config.ratio_cap is not None:
         ratio = ratio * (config.ratio_cap / ratio.detach()).clamp(max=1.0)

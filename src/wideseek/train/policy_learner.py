@@ -58,6 +58,11 @@ class PolicyUpdate:
     def finite(self) -> bool:
         return math.isfinite(self.loss) and math.isfinite(self.norm)
 
+    @property
+    def changed(self) -> bool:
+        """Whether the weights are others now."""
+        return self.finite and self.targets > 0
+
     def add(self, objective: Objective, entropy: float, targets: int) -> None:
         self.loss += float(objective.loss.detach())
         self.targets += targets

@@ -298,7 +298,7 @@ def _answer(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Sampled], ou
 
 
 def _dtype(name: str, model: str) -> torch.dtype:
-    found = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(name)
+    found = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}.get(name)
     if found is None:
         raise BadInput(f"{model}: dtype {name!r}: give float32 or bfloat16")
     return found
