@@ -46,7 +46,9 @@ async def measured(config: MarlConfig, repeat: int) -> dict[str, float]:
     async with open_team(team_config(config, model_folder(config.model)), Journal(), Budget()) as team:
         for _ in range(repeat):
             for name in best:
-                best[name] = min(best[name], await seconds_a_token(config, team, Lockstep() if name == "lockstep" else None))
+                best[name] = min(
+                    best[name], await seconds_a_token(config, team, Lockstep() if name == "lockstep" else None)
+                )
     return {name: 1 / seconds for name, seconds in best.items()}
 
 

@@ -110,7 +110,10 @@ def test_an_error_while_the_engine_takes_the_weights_saves_them(start: Path, tmp
         trained.learner.model.save_pretrained(folder)
 
     trained.learner.save = save  # type: ignore[method-assign]
-    with pytest.raises(BadInput, match=r"step 1, which is saved: the new weights could not be given to the engine \(Out.*lower team.local.kv_tokens or tokens_per_pass"):
+    with pytest.raises(
+        BadInput,
+        match=r"step 1, which is saved: the new weights could not be given to the engine \(Out.*lower team.local.kv_tokens or tokens_per_pass",
+    ):
         run(trained)
     assert [path.name for path in checkpoints(tmp_path)] == ["step-000001"]
 
@@ -120,7 +123,9 @@ def test_rollouts_that_cannot_be_recorded_do_not_cost_the_step(start: Path, tmp_
         raise ValueError("no room for that\nmore")
 
     trained = Training(marl(start, tmp_path, steps=4, save_every=10), None, record=record, rewarding=even)
-    with pytest.raises(BadInput, match=r"step 1, which is saved: its rollouts could not be recorded \(ValueError: no room for that\)"):
+    with pytest.raises(
+        BadInput, match=r"step 1, which is saved: its rollouts could not be recorded \(ValueError: no room for that\)"
+    ):
         run(trained)
     assert [path.name for path in checkpoints(tmp_path)] == ["step-000001"]
 

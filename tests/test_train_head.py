@@ -46,9 +46,7 @@ def test_log_probabilities_entropies_and_gradients_are_those_of_all_logits_at_on
 
 def test_a_frozen_head_has_no_gradient_and_bf16_is_near() -> None:
     hidden, weight, of, labels, counts = inputs(torch.float32)
-    exact, _ = target_logprobs(
-        hidden, weight, of, labels, temperature=1.0, dtype=torch.float32, compute=torch.float32
-    )
+    exact, _ = target_logprobs(hidden, weight, of, labels, temperature=1.0, dtype=torch.float32, compute=torch.float32)
     near, _ = target_logprobs(
         hidden, weight.detach(), of, labels, temperature=1.0, dtype=torch.float32, compute=torch.bfloat16
     )
@@ -79,7 +77,10 @@ def test_no_tensor_forward_or_backward_is_larger_than_one_part_or_the_head_itsel
     weight = torch.randn(vocab, size, requires_grad=True)
     of, labels = torch.arange(places), torch.arange(places)
     kept = []
-    with Largest() as largest, torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+    with (
+        Largest() as largest,
+        torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t),
+    ):
         logprobs, _ = target_logprobs(
             hidden, weight, of, labels, temperature=0.9, dtype=torch.float32, compute=torch.float32, at_once=at_once
         )

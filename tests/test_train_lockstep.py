@@ -79,7 +79,9 @@ def nano(start: Path, out: Path, **values: Any) -> MarlConfig:
 def said(groups: list[Group]) -> Said:
     """All that was sampled, in order, with its log-probabilities to the last bit."""
     runs = [run for group in groups for rollout in group.rollouts for run in rollout.trajectories]
-    return [(run.path, t.completion.completion_ids or [], t.completion.logprobs or []) for run in runs for t in run.turns]
+    return [
+        (run.path, t.completion.completion_ids or [], t.completion.logprobs or []) for run in runs for t in run.turns
+    ]
 
 
 async def rolled_out(config: MarlConfig, order: int, lockstep: Lockstep | None) -> Said:
@@ -164,7 +166,9 @@ async def test_engines_have_their_turn_when_every_branch_waits_and_the_lower_num
         assert set(woken) == {1, 2}
         events[0].set()
         await settled()
-        assert (lockstep.turn(1), lockstep.turn(2)) == (True, True), "the first branch is joined to the second, which waits"
+        assert (lockstep.turn(1), lockstep.turn(2)) == (True, True), (
+            "the first branch is joined to the second, which waits"
+        )
         events[1].set()
         await job
         assert not lockstep.turn(1), "the branch goes on"

@@ -12,8 +12,8 @@ A training is a folder:
                                               are what step 11, the update of the weights of step 10, learnt from
 
 `evaluate` and `record` are given by the caller, who knows evaluations; `rewarding` replaces the reward. Question n, its
-width and its seeds follow from n alone, so a checkpoint holds weights, optimisers and step, and with `staleness = 0` a
-resumed training is the same one.
+width and its seeds follow from n alone, so a checkpoint holds weights, optimisers and step. With `staleness = 0` all
+rollouts run in lockstep (`concurrency`), and on a CPU a resumed training is the same one, bit for bit.
 """
 
 from __future__ import annotations
@@ -267,7 +267,9 @@ class Training:
                 break
             give_back()
             self.learner.pass_tokens = max(16, self.learner.pass_tokens // 2)
-            bar.say(f"step {self.step + 1}: memory ran out: once more with tokens_per_pass = {self.learner.pass_tokens:,}")
+            bar.say(
+                f"step {self.step + 1}: memory ran out: once more with tokens_per_pass = {self.learner.pass_tokens:,}"
+            )
         remedy = LEARNING if full else "mend that"
         raise BadInput(
             f"step {self.step + 1}: the learner failed ({problem}); step {self.step} is saved: {remedy}, then go on with "

@@ -44,10 +44,14 @@ class Optimizers:
         self._others = others
         if others:
             spared = {id(p) for p in others if p.ndim < 2} | _embeddings(model)
-            kinds = [([p for p in others if (id(p) in spared) == spare], 0.0 if spare else decay) for spare in (False, True)]
+            kinds = [
+                ([p for p in others if (id(p) in spared) == spare], 0.0 if spare else decay) for spare in (False, True)
+            ]
             groups = [{"params": params, "weight_decay": share} for params, share in kinds if params]
             fused = all(p.is_cuda for p in others)
-            self._parts.append(torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=fused or None))
+            self._parts.append(
+                torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=fused or None)
+            )
         self._rates = [group["lr"] for group in self._groups]
 
     @property
@@ -94,7 +98,6 @@ class Optimizers:
             part.load_state_dict(one)
             for group, ours in zip(part.param_groups, settings, strict=True):
                 group.update(ours)
-
 
     def _regrouped(self, adamw: torch.optim.AdamW, state: dict[str, Any]) -> dict[str, Any]:
         """The state of one group of all weights, as earlier versions wrote it, in the order of the groups of today."""

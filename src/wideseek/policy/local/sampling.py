@@ -69,7 +69,9 @@ def part_sums(weights: Tensor) -> Tensor:
     rows, size = weights.shape
     whole = size // PART * PART
     sums = weights[:, :whole].unflatten(-1, (-1, PART)).sum(-1, dtype=torch.float64)
-    return sums if whole == size else torch.cat([sums, weights[:, whole:].sum(-1, keepdim=True, dtype=torch.float64)], -1)
+    return (
+        sums if whole == size else torch.cat([sums, weights[:, whole:].sum(-1, keepdim=True, dtype=torch.float64)], -1)
+    )
 
 
 def inverse_cdf(weights: Tensor, sums: Tensor, draws: np.ndarray) -> Tensor:
