@@ -53,14 +53,14 @@ async def make_group(
     config: MarlConfig,
     judge: Judge | None = None,
     rewarding: Rewarding | None = None,
-    rolling_out: AbstractContextManager[object] = nullcontext(),
+    rolling_out: AbstractContextManager[object] | None = None,
 ) -> Group:
     """Ask `team` the question `config.group` times at its width, and say what is to be learnt from it.
 
     The rollouts are made within `rolling_out`, such as a branch of a `Lockstep`.
     """
     team = at_width(team, question.width, question.seed)
-    with rolling_out:
+    with rolling_out or nullcontext():
         rollouts = await rollout_group(team, question.task, config.group, config.team.workflow)
     scores = await together(score_rollout(rollout, mode=config.score, judge=judge) for rollout in rollouts)
     rewarding = rewarding or partial(rollout_reward, config=reward_config(config, team.profile))

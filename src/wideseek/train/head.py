@@ -20,12 +20,12 @@ AT_ONCE = 2**25  # logits; 128 MB in fp32
 
 
 def head_weight(model: Any) -> Tensor:
-    """The matrix [V, E] of a causal language model's head. Raises `BadInput` for a head that does more than multiply."""
+    """The matrix [V, E] of a model's head. Raises `BadInput` for a head that does more than multiply."""
     head = model.get_output_embeddings()
     if type(head) is not torch.nn.Linear or head.bias is not None:
         raise BadInput(
-            f"a {type(model).__name__} has a head ({type(head).__name__}) that is more than one matrix: leave it out of "
-            "lora.targets, or train another model"
+            f"a {type(model).__name__} has a head ({type(head).__name__}) that is more than one matrix: leave it out "
+            "of lora.targets, or train another model"
         )
     weight: Tensor = head.weight
     return weight

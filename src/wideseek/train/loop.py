@@ -251,8 +251,8 @@ class Training:
         stream.advance(self.step)
 
     async def _learn(self, samples: Sequence[PolicySample], bar: Bar) -> PolicyUpdate:
-        """The update. Where it fails nothing is lost: the weights are as they were, and saved. Where memory ran out it is
-        tried once more, in passes of half the size, which later steps keep."""
+        """The update. Where it fails nothing is lost: the weights are as they were, and saved. Where memory ran out it
+        is tried once more, in passes of half the size, which later steps keep."""
         share, problem = self._share(self.step), ""
         for halved in (False, True):
             try:
@@ -272,8 +272,8 @@ class Training:
             )
         remedy = LEARNING if full else "mend that"
         raise BadInput(
-            f"step {self.step + 1}: the learner failed ({problem}); step {self.step} is saved: {remedy}, then go on with "
-            "--resume"
+            f"step {self.step + 1}: the learner failed ({problem}); step {self.step} is saved: {remedy}, then go on "
+            "with --resume"
         )
 
     @contextmanager
@@ -298,8 +298,8 @@ class Training:
                 while not job.done():
                     if self._interrupted():
                         raise BudgetEnded(
-                            f"interrupted at step {self.step} of {self.config.steps}, which is saved; go on with the same "
-                            "command and --resume"
+                            f"interrupted at step {self.step} of {self.config.steps}, which is saved; go on with the "
+                            "same command and --resume"
                         )
                     await asyncio.wait([job], timeout=POLL)
                 return job.result()
@@ -421,8 +421,8 @@ class Training:
         if mismatch > MISMATCH and not self._warned:
             self._warned = True
             bar.say(
-                f"step {self.step}: engine and learner differ by {mismatch:.1e} nats a token with the same weights: give "
-                "team.local.dtype and precision the same type (float32 and fp32, or bfloat16 and bf16)"
+                f"step {self.step}: engine and learner differ by {mismatch:.1e} nats a token with the same weights: "
+                "give team.local.dtype and precision the same type (float32 and fp32, or bfloat16 and bf16)"
             )
         return {"mismatch": mismatch}
 

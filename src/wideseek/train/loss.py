@@ -83,5 +83,8 @@ def surrogate(logprobs: Tensor, targets: Targets, config: LossConfig) -> Objecti
 
 
 def _k3(log_ratio: Tensor) -> Tensor:
-    """exp(x) - x - 1, never negative, also for tiny x, where exp(x) would round to 1; its mean over samples of p, with x = log(q / p), is KL(p, q). Schulman, 2020."""
+    """exp(x) - x - 1, never negative, also for tiny x, where exp(x) would round to 1.
+
+    Its mean over samples of p, with x = log(q / p), is KL(p, q). Schulman, 2020.
+    """
     return torch.expm1(log_ratio) - log_ratio

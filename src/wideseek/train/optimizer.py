@@ -73,8 +73,8 @@ class Optimizers:
                     part.step()
             except Exception as error:
                 raise HalfUpdated(
-                    f"the update of the weights failed midway ({first_line(error)}): go on from the last checkpoint with "
-                    f"--resume; where memory ran out, {LEARNING}"
+                    f"the update of the weights failed midway ({first_line(error)}): go on from the last checkpoint "
+                    f"with --resume; where memory ran out, {LEARNING}"
                 ) from error
         self.drop()
         return norm

@@ -1,7 +1,8 @@
 """The learner of reinforcement learning: a step's samples in, one update of the weights out.
 
     samples  ->  passes of about `tokens_per_pass` tokens  ->  Forest (`prefix_tree`)  ->  hidden states at its
-             places  ->  log-probabilities at the sampling temperature (`head`)  ->  surrogate (`loss`), backward  ->  clip  ->  update
+             places  ->  log-probabilities at the sampling temperature (`head`)  ->  surrogate (`loss`), backward
+             ->  clip  ->  update
 
 The loss is a plain sum over weighted tokens, so how a step is split changes nothing but rounding. All weights are
 trained, or low-rank adapters of any causal language model (`lora.rank`); `weights()` are those of a plain checkpoint.

@@ -6,11 +6,10 @@
       targets at the end of a node: what begins A and what begins B, each with its own log-probability and weight
 
 Rollouts of a group begin alike: the system prompt, the question, often whole turns, sometimes all of it. A node is a
-run of tokens; attention lets it see its ancestors and itself (`attention`). The last token of a sample is predicted only, so
-it is in no node. The forward pass is shared, never the
-targets: one place may predict several tokens, or the same token for several rollouts whose advantages differ in sign,
-and clipping looks at each. A run is shared only where that saves `WORTH` tokens: below, one more node costs more than
-it saves.
+run of tokens; attention lets it see its ancestors and itself (`attention`). The last token of a sample is predicted
+only, so it is in no node. The forward pass is shared, never the targets: one place may predict several tokens, or the
+same token for several rollouts whose advantages differ in sign, and clipping looks at each. A run is shared only where
+that saves `WORTH` tokens: below, one more node costs more than it saves.
 """
 
 from __future__ import annotations

@@ -229,8 +229,8 @@ class _Training:
             )
 
     def _updated(self, samples: Sequence[Sample]) -> Update:
-        """Where it fails nothing is lost: the weights are as they were, and saved. Where memory ran out it is tried once
-        more, in passes of half the size, which later steps keep."""
+        """Where it fails nothing is lost: the weights are as they were, and saved. Where memory ran out it is tried
+        once more, in passes of half the size, which later steps keep."""
         share, problem = self._share(self.step), ""
         for halved in (False, True):
             try:

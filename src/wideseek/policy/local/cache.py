@@ -85,7 +85,7 @@ class Sequence:
 
 @dataclass
 class Found:
-    """Of a prefix: `common` tokens are computed, in `donor`; `promised` will be, when `promiser`, which runs, is done."""
+    """`common` tokens of a prefix are computed, in `donor`; `promised` will be, once `promiser` is done."""
 
     donor: Sequence | None = None
     common: int = 0
@@ -139,9 +139,9 @@ class Cache:
     def start(
         self, ids: list[int], keys: list[int], tokens: int, donor: Sequence | None, common: int
     ) -> Sequence | None:
-        """A running sequence of `ids`, whose blocks have these `keys`, with room for `tokens`, its first `common` tokens
-        from `donor`; None where it does not fit now. A retained donor that is all prefix becomes the sequence; any other
-        is copied from."""
+        """A running sequence of `ids`, whose blocks have these `keys`, with room for `tokens`, its first `common`
+        tokens from `donor`; None where it does not fit now. A retained donor that is all prefix becomes the sequence;
+        any other is copied from."""
         if donor is not None and not donor.running and donor.cached == common:
             donor.ids, donor.running = ids, True
             if not self.grow(donor, tokens):
@@ -285,8 +285,8 @@ class Cache:
 def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     if device.type != "cpu":
         return torch.zeros(size, dtype=dtype, device=device)
-    # numpy's zeros take no memory until they are written to; torch's do. Like torch's, they begin on a whole cache line:
-    # some products round otherwise where they do not, and where memory begins differs from run to run.
+    # numpy's zeros take no memory until they are written to; torch's do. Like torch's, they begin on a cache line: some
+    # products round otherwise where they do not, and where memory begins differs from run to run.
     kind = np.dtype(np.int16 if dtype == torch.bfloat16 else np.float32)
     plain = np.zeros(math.prod(size) + _LINE // kind.itemsize, kind)
     first = -plain.ctypes.data % _LINE // kind.itemsize

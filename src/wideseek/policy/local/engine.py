@@ -4,7 +4,9 @@
                ◀─ call_soon_threadsafe ─────────────┘
 
 Under a `Lockstep` the worker steps only when all branches of work wait: then equal requests make equal batches, and
-equal batches equal numbers, to the last bit. Whatever the worker raises ends the requests that it had, never the worker. A request whose caller has gone away is
+equal batches equal numbers, to the last bit.
+
+Whatever the worker raises ends the requests that it had, never the worker. A request whose caller has gone away is
 taken off at the next step.
 """
 

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-
 PART = 512  # tokens; one part of each row is summed token by token
 
 
@@ -66,9 +65,9 @@ def _nucleus(weights: Tensor, top_ps: Sequence[float]) -> Tensor:
 
 def part_sums(weights: Tensor) -> Tensor:
     """The weight of each part of the vocabulary: [R, V] -> [R, V / PART, rounded up] in float64."""
-    rows, size = weights.shape
+    size = weights.shape[-1]
     whole = size // PART * PART
-    sums = weights[:, :whole].unflatten(-1, (-1, PART)).sum(-1, dtype=torch.float64)
+    sums = weights[:, :whole].reshape(len(weights), -1, PART).sum(-1, dtype=torch.float64)
     return (
         sums if whole == size else torch.cat([sums, weights[:, whole:].sum(-1, keepdim=True, dtype=torch.float64)], -1)
     )

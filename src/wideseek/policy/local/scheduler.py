@@ -6,8 +6,9 @@
     decoding     one token a step, until a stop token or the cap
 
 Requests that came since the last step stand in the order of their seeds, not in that of their coming, which depends on
-how fast the machine is. A sequence that needs more memory than there is makes the youngest running request give way: that one waits again, with what it has sampled,
-and is computed again later. The oldest never gives way, so everything ends. New weights make all give way.
+how fast the machine is. A sequence that needs more memory than there is makes the youngest running request give way:
+that one waits again, with what it has sampled, and is computed again later. The oldest never gives way, so everything
+ends. New weights make all give way.
 """
 
 from __future__ import annotations
