@@ -107,7 +107,9 @@ class TokensConfig(Section):
 class LocalConfig(Section):
     """Models that run in this process: local/FOLDER, nano."""
 
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: float32, and in a training that of its precision"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     kv_tokens: int | None = Field(None, ge=64, description="memory for keys and values, in tokens")
     max_batch: int = Field(64, ge=1, description="turns that are sampled at the same time")

@@ -25,7 +25,8 @@ Limit = Literal["turn_cap", "context"]
 class Request(msgspec.Struct, frozen=True):
     """Continue `ids` by at most `max_new` tokens, until one of `stop_ids` is sampled (it is part of the result).
 
-    `temperature=0` is greedy. Equal requests with equal weights and seeds give equal tokens, whatever else runs.
+    `temperature=0` is greedy. Equal requests with equal weights and seeds give equal draws, whatever else runs, and
+    equal tokens up to rounding: batches of another shape round otherwise, unless the engine runs in lockstep.
     """
 
     ids: list[int]

@@ -66,6 +66,9 @@ def load_model(name: str | Path, device: torch.device | None = None) -> torch.nn
     """
     model = _loaded(str(name))
     for key, weight in model.named_parameters():
+        weight.data = (
+            weight.data.clone()
+        )  # out of the file, where it may begin at any byte: products round otherwise then
         if not torch.isfinite(weight).all():
             raise BadInput(f"{name}: {key} holds NaN or infinity: the weights are damaged, take an earlier checkpoint")
     prepare(model, str(name))
