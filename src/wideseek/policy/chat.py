@@ -11,7 +11,7 @@ again and given up, in `server`. Cancelling a call ends it at once. It speaks te
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -45,8 +45,8 @@ class ChatPolicy:
 
     * `model` is the server's name for it; `None` takes the only one that the server lists, asked at first use.
       `name` is how users write it (`model` where not given). `base_url` is what stands before `/chat/completions`.
-    * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency`, `backoff_s` and `max_body_mb` say how the server is
-      reached (`Server`).
+    * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency`, `backoff_s`, `max_body_mb` and `headers` say how the
+      server is reached (`Server`).
     * `tool_calls="text"` writes the tools into the system message and reads calls from text only, for servers without
       native tool calls. In either mode calls written as text are read, if tools were offered.
     * `extra` is merged into the request's body last; a `None` in it removes a field (servers refuse unknown ones).
@@ -77,6 +77,7 @@ class ChatPolicy:
         extra: dict[str, Any] | None = None,
         backoff_s: float = 0.5,
         max_body_mb: float = MAX_BODY_MB,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.sampling = sampling or Sampling()
         self._server = Server(
@@ -88,6 +89,7 @@ class ChatPolicy:
             concurrency=concurrency,
             backoff_s=backoff_s,
             max_body_mb=max_body_mb,
+            headers=headers,
         )
         self.name = name or model or self._server.base_url
         self._model = model

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -31,6 +31,7 @@ LONGEST_BACKOFF_S = 30.0
 LONGEST_RETRY_AFTER_S = 120.0
 TRIES_UNANSWERED = 3  # where nothing has ever answered at that address: most likely it is wrong
 MAX_BODY_MB = 64.0  # the largest answer that is read
+AZURE = (".openai.azure.com", ".services.ai.azure.com")  # hosts that take the key as `api-key`
 LISTED = 8  # names of models shown in an error
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ class Server:
     * `timeout_s` bounds one try from connecting to the last byte, `attempts` counts tries, `backoff_s` is the first
       wait between two (it doubles, up to 30 s). `concurrency` is the most tries that run at once.
     * `max_body_mb` bounds an answer's body in megabytes (10^6 bytes) as it is once unpacked.
+    * `headers` are sent with every request, and replace our own of the same name. A query in `base_url` (Azure's
+      `?api-version=...`) stands behind the path of every request.
     """
 
     def __init__(
@@ -57,8 +60,12 @@ class Server:
         concurrency: int,
         backoff_s: float,
         max_body_mb: float = MAX_BODY_MB,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.base_url = base_url.rstrip("/")
+        address, _, query = base_url.partition("?")
+        self.base_url = address.rstrip("/")
+        self._query = f"?{query}" if query else ""
+        self._headers = headers or {}
         self._key, self._key_env = key, key_env
         self._timeout_s, self._attempts, self._backoff_s = timeout_s, attempts, backoff_s
         self._concurrency, self._max_body_mb = concurrency, max_body_mb
@@ -109,7 +116,9 @@ class Server:
         try:
             async with (
                 connection.slots,
-                connection.session.request(method, self.base_url + path, data=body, proxy=connection.proxy) as response,
+                connection.session.request(
+                    method, f"{self.base_url}{path}{self._query}", data=body, proxy=connection.proxy
+                ) as response,
             ):
                 self._answered = True
                 status, headers, payload = response.status, response.headers, await self._body(response)
@@ -173,7 +182,7 @@ class Server:
     def _connected(self) -> _Connection:
         if self._connection is None:
             self._key = self._key() if callable(self._key) else self._key
-            self._connection = _Connection(self.base_url, self._key, self._timeout_s, self._concurrency)
+            self._connection = _Connection(self.base_url, self._key, self._timeout_s, self._concurrency, self._headers)
         return self._connection
 
     # --------------------------------------------------------------------------------------------- the error's line
@@ -216,10 +225,16 @@ class Server:
 class _Connection:
     """What belongs to the running event loop: the session, the places for concurrent tries, and a lock."""
 
-    def __init__(self, base_url: str, key: str | None, timeout_s: float, concurrency: int) -> None:
+    def __init__(
+        self, base_url: str, key: str | None, timeout_s: float, concurrency: int, more_headers: Mapping[str, str]
+    ) -> None:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if key:
             headers["Authorization"] = f"Bearer {key}"
+            if (urlsplit(base_url).hostname or "").endswith(AZURE):
+                headers["api-key"] = key
+        replaced = {name.lower() for name in more_headers}
+        headers = {name: value for name, value in headers.items() if name.lower() not in replaced} | dict(more_headers)
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
