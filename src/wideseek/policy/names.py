@@ -140,7 +140,10 @@ def _by_provider(name: str, provider: Provider, model: str, environ: Mapping[str
 
 
 def _base_url(address: str, where: str) -> str:
-    """The address below which `/chat/completions` stands, with its query (Azure's). Raises `BadInput` for what is no address."""
+    """The address below which `/chat/completions` stands, with its query (Azure's).
+
+    Raises `BadInput` for what is no address.
+    """
     try:
         parts = urlsplit(address)
         valid = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and parts.port != 0
