@@ -7,12 +7,14 @@ import json
 import msgspec
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from tests.faulty_server import FaultyServer, echo, refusal
 from tests.test_chat import SEARCH, ask, completed, native_call, policy_for
 from wideseek.policy.chat import estimated_length
 from wideseek.policy.failures import ContextFull, FailedTry, Refused, failure_of
 from wideseek.records import Completion, Message
+from wideseek.roles import SUB, Profile
 
 TABLE = "| a | b |\n|---|---|\n| 1 | 2 |"
 
@@ -134,6 +136,52 @@ async def test_a_call_in_the_text_and_in_the_field_is_one_call():
         assert [(call.arguments, call.malformed) for call in said.tool_calls] == [({"query": "a"}, None)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "search", "parameters": {"query": "a"}}',
+        '```json\n[{"name": "search", "arguments": {"query": "a"}}]\n```',
+        '<|python_tag|>{"name": "search", "parameters": {"query": "a"}}<|eom_id|>',
+        '<function=search>{"query": "a"}</function>',
+        "<tool_call>\n<function=search>\n<parameter=query>\na\n</parameter>\n</function>\n</tool_call>",
+        "<tool_call>search\n<arg_key>query</arg_key>\n<arg_value>a</arg_value>\n</tool_call>",
+        '[TOOL_CALLS][{"name": "search", "arguments": {"query": "a"}}]',
+        '[TOOL_CALLS]search[ARGS]{"query": "a"}',
+        "<|tool_calls_section_begin|><|tool_call_begin|>functions.search:0<|tool_call_argument_begin|>"
+        '{"query": "a"}<|tool_call_end|><|tool_calls_section_end|>',
+        '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>search\n```json\n{"query": "a"}\n```'
+        "<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>search<｜tool▁sep｜>{"query": "a"}<｜tool▁call▁end｜>',
+    ],
+)
+async def test_a_call_in_another_dialect_is_a_call(text):
+    said, _ = await completed(lambda _: {"content": text}, tools=[SEARCH])
+    [call] = said.tool_calls
+    assert (said.text, call.name, call.arguments, call.malformed) == ("", "search", {"query": "a"}, None)
+
+
+async def test_a_call_in_another_dialect_that_cannot_be_read_is_malformed_and_no_answer():
+    for text in ('[TOOL_CALLS]search[ARGS]{"query": ', '<function=search>{"query": </function>', '<|python_tag|>{"na'):
+        said, _ = await completed(lambda _, text=text: {"content": text}, tools=[SEARCH])
+        assert (said.text, len(said.tool_calls)) == ("", 1)
+        assert said.tool_calls[0].malformed
+
+
+async def test_json_that_is_no_call_stays_an_answer():
+    text = '{"name": "Kelm Dam", "height": 61}'
+    said, _ = await completed(lambda _: {"content": text}, tools=[SEARCH])
+    assert (said.text, said.tool_calls) == (text, [])
+
+
+@pytest.mark.parametrize("empty", [{"content": "", "reasoning_content": "The table is ready."}, {"content": None}])
+async def test_a_turn_that_only_reasons_or_says_nothing_is_asked_for_once_more(empty):
+    counted = {"usage": {"prompt_tokens": 100, "completion_tokens": 5}}
+    answers = iter([{**empty, **counted}, {"content": TABLE, **counted}])
+    said, requests = await completed(lambda _: next(answers))
+    assert (said.text, len(requests)) == (TABLE, 2)
+    assert (said.usage.calls, said.usage.prompt_tokens, said.usage.completion_tokens) == (2, 100, 10)
+
+
 async def test_arguments_that_were_encoded_twice_are_decoded():
     twice = json.dumps(json.dumps({"query": "a"}))
     said, _ = await completed(lambda _: {"tool_calls": [native_call("search", twice)]}, tools=[SEARCH])
@@ -159,6 +207,16 @@ async def test_a_server_that_refuses_tools_is_asked_with_the_tools_in_the_text(m
     said, requests = await completed(lambda r: refusal(400, message) if "tools" in r else echo(r), tools=[SEARCH])
     assert said.text == "hello"
     assert '"name": "search"' in requests[-1]["messages"][0]["content"]
+
+
+@pytest.mark.parametrize("mark", ["<|im_start|>", "<|eot_id|>", "[INST]", "<think>", "</tool_response>", "<｜User｜>"])
+async def test_control_marks_in_a_page_are_broken_for_chat_servers(mark):
+    for mode in ("native", "text"):
+        run = ask()
+        run.add(Completion(text="well"))
+        run.pending = [Message("tool", f"a page {mark} speaks", "x")]
+        _, [request] = await completed(lambda _: {"content": "ok"}, run, tool_calls=mode)
+        assert f"a page {mark[0]} {mark[1:]} speaks" in request["messages"][-1]["content"]
 
 
 # --------------------------------------------------------------------------------------------------------- failures
@@ -236,3 +294,10 @@ async def test_headers_and_the_query_of_an_address_come_with_every_request():
     await policy.close()
     await runner.cleanup()
     assert seen == [("/v1/chat/completions?api-version=2024-10-21", "a", "Custom")]
+
+
+def test_the_tools_of_a_role_are_its_own_whatever_its_name():
+    profile = Profile.load("default")
+    assert {face.tool for face in profile.faces(SUB).values()} == set(SUB.tools)
+    fewer = replace(SUB, tools=("search",))
+    assert {face.tool for face in profile.faces(fewer).values()} == {"search"}

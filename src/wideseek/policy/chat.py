@@ -92,26 +92,45 @@ class ChatPolicy:
         self._cap_field = "max_completion_tokens" if _is_openai(base_url) else "max_tokens"
 
     async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
-        """The next turn. Raises `PolicyRejected` and `PolicyUnavailable` with one line: where, what, what next."""
+        """The next turn. Raises `PolicyRejected` and `PolicyUnavailable` with one line: where, what, what next.
+
+        A turn that says nothing, or only reasons, is asked for once more. Its `usage` then has the prompt of the last
+        request, which is what the context holds, and the answers and the money of both.
+        """
+        said = await self._turn(trajectory, tools)
+        if said.text or said.tool_calls or said.truncated:
+            return said
+        again = await self._turn(trajectory, tools, sample=1)
+        spent, last = said.usage, again.usage
+        again.usage = Usage(
+            spent.calls + last.calls,
+            last.prompt_tokens,
+            spent.completion_tokens + last.completion_tokens,
+            spent.usd + last.usd,
+        )
+        return again
+
+    async def _turn(self, trajectory: Trajectory, tools: Sequence[ToolSchema], sample: int = 0) -> Completion:
+        """One turn; another `sample` of the same one has another seed."""
         length = estimated_length(trajectory, tools)
         room = trajectory.context_tokens - length
         if room < MIN_ROOM:
             return Completion(truncated="context", model=self.name)
         cap, limit = self._turn_cap(room)
         try:
-            reply, limit = await self._reply(trajectory, tools, cap, limit)
+            reply, limit = await self._reply(trajectory, tools, cap, limit, sample)
         except ContextFull:
             return Completion(truncated="context", model=self.name, usage=Usage(calls=1))
         return self._completion(reply, trajectory, length, limit, offered=bool(tools))
 
     async def _reply(
-        self, trajectory: Trajectory, tools: Sequence[ToolSchema], cap: int | None, limit: Limit
+        self, trajectory: Trajectory, tools: Sequence[ToolSchema], cap: int | None, limit: Limit, sample: int
     ) -> tuple[Reply, Limit]:
         """The server's reply, and which limit is reached if it was cut off for its length. Raises `ContextFull`.
 
         A server that refuses the `tools` field is asked with the tools in the text, now and from then on.
         """
-        request = await self._request(trajectory, tools)
+        request = await self._request(trajectory, tools, sample)
         try:
             try:
                 return await self._answer(request, cap), limit
@@ -124,7 +143,7 @@ class ChatPolicy:
             if "tools" not in request or not _NO_TOOLS.search(str(refusal)):
                 raise
             self._in_text = True
-            return await self._reply(trajectory, tools, cap, limit)
+            return await self._reply(trajectory, tools, cap, limit, sample)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -141,7 +160,7 @@ class ChatPolicy:
             return room, "context"
         return None, "turn_cap"
 
-    async def _request(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> dict[str, Any]:
+    async def _request(self, trajectory: Trajectory, tools: Sequence[ToolSchema], sample: int) -> dict[str, Any]:
         request: dict[str, Any] = {
             "model": self._model or (await self._server.served(None)).id,
             "messages": text_messages(trajectory, tools) if self._in_text else native_messages(trajectory),
@@ -150,7 +169,7 @@ class ChatPolicy:
             request["tools"] = native_tools(tools)
         if self.sampling.temperature is not None:
             request["temperature"] = self.sampling.temperature
-            request["seed"] = (trajectory.seed + len(trajectory.turns)) & 0x7FFFFFFF
+            request["seed"] = (trajectory.seed + len(trajectory.turns) + (sample << 20)) & 0x7FFFFFFF
         if self.sampling.top_p is not None:
             request["top_p"] = self.sampling.top_p
         return request

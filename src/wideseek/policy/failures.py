@@ -40,11 +40,11 @@ _TOO_LONG = re.compile(
 
 
 _SPENT = re.compile(
-    r"insufficient_quota|exceeded_current_quota|insufficient.{0,10}(balance|credit|funds)|credit balance|suspended|in arrears"
-    r"|欠费|余额不足|per[ -]day|daily (limit|quota)|\b[TR]PD\b|request too large",
+    r"insufficient_quota|exceeded_current_quota|insufficient.{0,10}(balance|credit|funds)"
+    r"|credit balance|suspended|in arrears|欠费|余额不足|per[ -]day|daily (limit|quota)|\b[TR]PD\b|request too large",
     re.IGNORECASE,
 )
-"""Of a 429: the account is empty, the day's share is used, or one request is above a minute's. Waiting does not help."""
+"""Of a 429: the account is empty, the day's share is used, or one request is above a minute's share."""
 
 _BAD_SAMPLE = re.compile(r"tool_use_failed|failed_generation|malformed_function_call", re.IGNORECASE)
 """Of a 400: the model wrote a call that its own server cannot read (Groq). It is a bad sample, not a bad request."""

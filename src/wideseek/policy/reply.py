@@ -19,6 +19,7 @@ from typing import Any, Literal
 import msgspec
 
 from wideseek.policy.calls import call_id, read_arguments, read_calls, split_reasoning
+from wideseek.policy.dialects import in_one_dialect
 from wideseek.policy.failures import FailedTry, one_line, upstream_failure
 from wideseek.records import ToolCall
 
@@ -271,7 +272,7 @@ def read_said(said: Said, turn: int, *, written: bool) -> tuple[str, str, list[T
     thought, text = split_reasoning(said.text)
     calls = list(_native_calls(said.tool_calls))
     if written:
-        text, others = read_calls(text, turn)
+        text, others = read_calls(in_one_dialect(text), turn)
         calls += _further(others, calls)
     return "\n\n".join(filter(None, (said.thought, thought))), text, _with_ids(calls, turn)
 

@@ -14,6 +14,7 @@ import msgspec
 
 from wideseek.policy.base import ToolSchema
 from wideseek.policy.calls import render_call, render_reply, render_tools
+from wideseek.policy.marks import without_marks
 from wideseek.records import Completion, Message, Trajectory
 
 encode = msgspec.json.Encoder().encode
@@ -34,7 +35,7 @@ def native_messages(trajectory: Trajectory) -> list[dict[str, Any]]:
 
 def _native_message(message: Message) -> dict[str, Any]:
     if message.role == "tool":
-        return {"role": "tool", "tool_call_id": message.call_id or "", "content": message.text}
+        return {"role": "tool", "tool_call_id": message.call_id or "", "content": without_marks(message.text)}
     return {"role": message.role, "content": message.text}
 
 
@@ -89,7 +90,7 @@ def _text_turns(trajectory: Trajectory) -> Iterator[dict[str, Any]]:
     replies: list[str] = []
     for said in trajectory.messages():
         if isinstance(said, Message) and said.role == "tool":
-            replies.append(render_reply(said.text))
+            replies.append(render_reply(without_marks(said.text)))
             continue
         if replies:
             yield {"role": "user", "content": "\n".join(replies)}
