@@ -125,7 +125,8 @@ def read_reply(payload: bytes) -> Reply:
     choice = Choice(_said(found["message"]), found.get("finish_reason"))
     if choice.ending == "failed":
         raise FailedTry(f"the server gave the answer up (finish_reason: {choice.word})")
-    usage = body.get("usage") if isinstance(body.get("usage"), dict) else {}
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
     counted = Counted(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
     return Reply(choice, counted, _text(body.get("model")))
 
@@ -215,7 +216,9 @@ def _join(whole: dict[str, Any], delta: dict[str, Any]) -> None:
         before = whole.get(name)
         if isinstance(before, dict) and isinstance(value, dict):
             _join(before, value)
-        elif isinstance(before, str | list) and type(before) is type(value) and name not in _SAID_ONCE:
+        elif isinstance(before, str) and isinstance(value, str) and name not in _SAID_ONCE:
+            whole[name] = before + value
+        elif isinstance(before, list) and isinstance(value, list):
             whole[name] = before + value
         elif value is not None and (value or name not in _SAID_ONCE):
             whole[name] = value
