@@ -214,11 +214,11 @@ def _join(whole: dict[str, Any], delta: dict[str, Any]) -> None:
     """Add a delta to `whole`: texts and lists go on, what is said once is replaced."""
     for name, value in delta.items():
         before = whole.get(name)
-        if isinstance(before, dict) and isinstance(value, dict):
+        if isinstance(before, list) and isinstance(value, list):
+            whole[name] = before + value
+        elif isinstance(before, dict) and isinstance(value, dict):
             _join(before, value)
         elif isinstance(before, str) and isinstance(value, str) and name not in _SAID_ONCE:
-            whole[name] = before + value
-        elif isinstance(before, list) and isinstance(value, list):
             whole[name] = before + value
         elif value is not None and (value or name not in _SAID_ONCE):
             whole[name] = value
