@@ -92,6 +92,7 @@ class ChatConfig(Section):
         "native", description="native: the server's tools field; text: <tool_call> in the text; chat only"
     )
     extra: dict[str, Any] = Field({}, description="further fields of every request body; chat only")
+    headers: dict[str, str] = Field({}, description="further headers of every request; no keys: they are written down")
 
 
 class TokensConfig(Section):

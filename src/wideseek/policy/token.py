@@ -145,7 +145,7 @@ class TokenPolicy:
         under which no subtask has any, are no agent's doing.
         """
         frame = length - self.template.count(trajectory.prompt)
-        too_long = trajectory.role == "sub" and frame < context <= length
+        too_long = trajectory.parent is not None and frame < context <= length
         if not trajectory.turns and not too_long:
             ours = context == trajectory.context_tokens
             more = f"raise {trajectory.role}.context_tokens above {context:,}" if ours else self.sampler.more_context
