@@ -36,7 +36,8 @@ def main() -> None:
     made = spliced_lists(real, given.lists, given.seed, tuple(given.rows))
     tasks = [next(task for task in wide_tasks(one, given.seed) if task.meta["form"] == "plain") for one in made]
     named = [
-        msgspec.structs.replace(task, instance_id=f"long_{number:03d}", split="test") for number, task in enumerate(tasks)
+        msgspec.structs.replace(task, instance_id=f"long_{number:03d}", split="test")
+        for number, task in enumerate(tasks)
     ]
     given.out.mkdir(parents=True, exist_ok=True)
     write_jsonl(given.out / "tasks.jsonl", named)

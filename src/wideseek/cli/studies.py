@@ -33,7 +33,8 @@ def report(folder: Path) -> None:
             click.echo(path)
         return
     if (folder / "study.json").is_file():
-        from wideseek.evals.study import load_study, write_study
+        from wideseek.evals.study import load_study
+        from wideseek.evals.study_page import write_study
 
         for path in write_study(load_study(folder)):
             click.echo(path)
@@ -198,7 +199,7 @@ def _study(
     from wideseek.api import run
     from wideseek.config import Config, read_overrides
     from wideseek.evals.run import evaluate_bench
-    from wideseek.evals.study import points_table, write_study
+    from wideseek.evals.study_page import points_table, write_study
 
     given = {name: value for name, value in options.items() if value is not None}
     settled = Config.load(config, given | read_overrides(settings))

@@ -115,9 +115,7 @@ def critical_steps(rollout: Rollout) -> int:
 
 def critical_seconds(rollout: Rollout) -> float:
     """The same path in seconds: an agent's wall time, and of one that waits for others the time of its own turns."""
-    return _longest_path(
-        rollout, lambda run, waits: sum(turn.seconds for turn in run.turns) if waits else run.seconds
-    )
+    return _longest_path(rollout, lambda run, waits: sum(turn.seconds for turn in run.turns) if waits else run.seconds)
 
 
 def _longest_path(rollout: Rollout, own: Callable[[Trajectory, bool], float]) -> float:
