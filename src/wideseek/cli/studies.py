@@ -99,7 +99,7 @@ def depth(turns: str, context: str, **options: Any) -> int:
     return _study(partial(_study_depth, _numbers(turns), _numbers(context)), **options)
 
 
-@study.command(short_help="Train without each part of reinforcement learning, beside two controls.")
+@study.command(short_help="Train without each part of reinforcement learning, beside controls.")
 @click.argument("config", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--arms", default="roles", show_default=True, help="Arms or groups, commas between; see above.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each arm.")
@@ -131,11 +131,13 @@ def ablation(
     depth     single-768, single-1280, single: one agent, trained and asked at that context
     all       all of these
 
-    Two controls stand beside them: sft (the expert's demonstrations of the same questions, for as many tokens as
-    joint computed) and best-of-n (the start's best rollouts of the same questions, learnt from). The same command again
-    goes on where it stopped. Writes summary.json, CSV, PNG and one HTML page into --out.
+    Three controls stand beside them: sft (the expert's demonstrations of the same questions, for as many tokens as
+    joint sampled and learnt from), sft-equal (the same, for as much compute as joint took) and best-of-n (the start's
+    best rollouts of the same questions, learnt from). The same command again goes on where it stopped. Writes
+    summary.json, CSV, PNG and one HTML page into --out.
     """
-    from wideseek.cli.ablation import GROUPS, chosen_arms, run_ablation
+    from wideseek.cli.ablation.arms import GROUPS, chosen_arms
+    from wideseek.cli.ablation.study import run_ablation
     from wideseek.config import read_overrides
     from wideseek.evals.ablation import load_ablation, read_plan, summary, write_ablation
 

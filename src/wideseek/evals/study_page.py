@@ -121,10 +121,13 @@ def _cost_chart(study: Study, unit: str) -> Chart:
     for arm in ARMS:
         if points := study.arm(arm):
             names = [f"{arm} {short_number(p.value)}, {p.cost(unit):,.0f} {unit}" for p in points]
-            plotted = [_plotted(p, max(p.cost(unit), 1e-9), name) for p, name in zip(points, names, strict=True)]
+            plotted = [
+                _plotted(p, max(p.cost(unit), 1e-9), name, short_number(p.value))
+                for p, name in zip(points, names, strict=True)
+            ]
             series.append(Series(ARMS[arm], plotted, colour=_colour(arm)))
     if unit == STEPS:
-        axis = Axis("critical steps per attempt (turns one after another)", log=True)
+        axis = Axis("critical steps per attempt (turns one after another)", low=0.0)
         return Chart("How long it takes", axis, _f1_axis(), series)
     note = "" if unit == TOKENS else NO_TOKENS
     return Chart("What it costs", Axis(f"{unit} per attempt, all agents", log=True), _f1_axis(), series, note)
@@ -138,10 +141,10 @@ def _f1_axis() -> Axis:
     return Axis("item F1", low=SHARE.low, high=SHARE.high)
 
 
-def _plotted(point: StudyPoint, x: float, name: str) -> Point:
+def _plotted(point: StudyPoint, x: float, name: str, label: str = "") -> Point:
     metric = point.item_f1
     low, high = metric.ci95 or (None, None)
-    return Point(x, metric.avg, low, high, f"{name}: {_with_interval(metric)}")
+    return Point(x, metric.avg, low, high, f"{name}: {_with_interval(metric)}", label)
 
 
 def _with_interval(metric: Metric) -> str:

@@ -114,6 +114,7 @@ def group_figures(groups: Sequence[Group], access: str = "access") -> dict[str, 
         **_lengths([rollout for rollout, _, _ in scored]),
         "dead_groups": float(sum(not group.teaches for group in groups)),
         "unscored": float(len(rows) - len(scored)),
+        "prompt_tokens": float(prompt_tokens(groups)),
     }
     return {name: value for name, value in figures.items() if value is not None}
 
@@ -149,6 +150,17 @@ def sampled_tokens(groups: Sequence[Group]) -> int:
     """Tokens that all agents of the groups have sampled."""
     return sum(
         turn_tokens(turn.completion)
+        for group in groups
+        for rollout in group.rollouts
+        for run in rollout.trajectories
+        for turn in run.turns
+    )
+
+
+def prompt_tokens(groups: Sequence[Group]) -> int:
+    """Tokens that all agents of the groups were given, each counted once: an agent's prefix stays in the cache."""
+    return sum(
+        len(turn.completion.prompt_ids or ())
         for group in groups
         for rollout in group.rollouts
         for run in rollout.trajectories
