@@ -38,10 +38,10 @@ from wideseek.evals.ablation import (
 )
 from wideseek.evals.folder import write_whole
 from wideseek.policy.scripted import LABEL
-from wideseek.records import Rollout, Score, Task, read_jsonl
+from wideseek.records import Completion, Rollout, Score, Task, Trajectory, Turn, read_jsonl
 from wideseek.scoring.reward import Reward
 from wideseek.train.checkpoint import checkpoints
-from wideseek.train.groups import Group
+from wideseek.train.groups import Group, prefilled_tokens, sampled_tokens
 from wideseek.train.log import read_metrics
 from wideseek.train.questions import Question
 from wideseek.train.settings import MarlConfig, load_settings
@@ -124,9 +124,9 @@ def test_a_run_is_a_training_with_what_was_measured_before_and_after(study):
     lines = read_metrics(study / "joint" / "seed-0" / "metrics.jsonl")
     assert run.start == {name: lines[0][f"eval_{name}_item_f1"] for name in ("greedy", "sampled")}
     assert run.final == {name: lines[-1][f"eval_{name}_item_f1"] for name in ("greedy", "sampled")}
-    of = {"sampled": "sampled_tokens", "prompts": "prompt_tokens", "learnt": "computed_tokens"}
+    of = {"sampled": "sampled_tokens", "prefilled": "prefilled_tokens", "learnt": "computed_tokens"}
     assert run.tokens == {name: lines[1][figure] for name, figure in of.items()}
-    assert run.tokens["prompts"] > 0
+    assert run.tokens["prefilled"] > 0
     assert run.seconds == lines[-1]["seconds"]
     assert (study / "joint" / "seed-0" / "model" / "config.json").is_file()
 
@@ -141,7 +141,7 @@ def test_controls_learn_from_the_same_questions_for_the_same_tokens(study):
     assert sft.tokens["learnt"] == max(1, wanted // SFT_TOKENS) * SFT_TOKENS
     assert best.tokens["learnt"] == max(1, joint.tokens["learnt"] // SFT_TOKENS) * SFT_TOKENS
     assert best.tokens["sampled"] > 0
-    assert best.tokens["prompts"] > 0
+    assert best.tokens["prefilled"] > 0
     assert set(sft.final) == set(best.final) == {"greedy", "sampled"}
     shown = {
         arm: list(read_jsonl(next((study / arm / "seed-0" / "demonstrations").glob("*.gz")), Rollout))
@@ -155,17 +155,35 @@ def test_controls_learn_from_the_same_questions_for_the_same_tokens(study):
 
 def test_compute_is_two_for_a_token_that_is_sampled_or_read_and_six_for_one_that_is_learnt():
     run = Run(arm="joint", seed=0, start={}, final={}, seconds=1.0)
-    run.tokens = {"sampled": 1000, "prompts": 500, "learnt": 300}
+    run.tokens = {"sampled": 1000, "prefilled": 500, "learnt": 300}
     assert run.compute == 2 * 1500 + 6 * 300
     sizes = {control: learnt_tokens(control, run) for control in ("sft", "sft-equal", "best-of-n")}
     assert sizes == {"sft": 1300, "sft-equal": 800, "best-of-n": 300}
+
+
+def test_of_what_agents_are_given_equal_beginnings_are_prefilled_once():
+    def agent(*turns: tuple[list[int], list[int]]) -> Trajectory:
+        said = [Completion(prompt_ids=given, completion_ids=ids) for given, ids in turns]
+        return Trajectory(role="sub", turns=[Turn([], one) for one in said])
+
+    agents = [
+        agent(([1, 2, 3], [9]), ([4, 5], [8])),
+        agent(([1, 2, 3], [9]), ([4, 6], [8])),  # one new token
+        agent(([1, 2, 3], [7]), ([4, 5], [8])),  # two: they follow another word
+        agent(([5], [8])),
+    ]
+    rollouts = [Rollout(task=Task(question="?"), trajectories=agents[at : at + 2]) for at in (0, 2)]
+    nothing = [Score(), Score()], [Reward(0.0), Reward(0.0)]
+    group = Group(Question(0, Task(question="?"), 1, 0), rollouts, *nothing, [None, None])
+    assert prefilled_tokens([group]) == (3 + 2) + 1 + 2 + 1
+    assert sampled_tokens([group]) == 7
 
 
 def test_the_equal_control_takes_as_much_compute_as_what_it_stands_beside_and_no_update_more(study):
     joint, equal = (read_run(study / arm / "seed-0") for arm in ("joint", "sft-equal"))
     assert joint is not None
     assert equal is not None
-    assert equal.tokens["sampled"] == equal.tokens["prompts"] == 0, "the expert costs nothing"
+    assert equal.tokens["sampled"] == equal.tokens["prefilled"] == 0, "the expert costs nothing"
     assert 0 <= joint.compute - equal.compute < 6 * SFT_TOKENS
 
 

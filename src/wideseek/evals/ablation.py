@@ -55,8 +55,8 @@ class Run(msgspec.Struct, kw_only=True):
     """One arm, trained with one seed.
 
     `start` and `final` are measured on the fixed questions; `probes` at the end, otherwise (`width 3`).
-    `tokens`: how many were `sampled`, how many were given to the agents as `prompts` (each once: an agent's prefix
-    stays in the cache), and how many were `learnt` from, each as often as it was computed. `cpu_seconds` is the
+    `tokens`: how many were `sampled`, how many `prefilled` (given to the agents; of a step, what begins alike once),
+    and how many `learnt` from, each as often as it was computed. `cpu_seconds` is the
     processor time of the last sitting, `seconds` the time of all sittings. `curve` has a line per measured step;
     `reward` is smoothed.
     """
@@ -77,7 +77,7 @@ class Run(msgspec.Struct, kw_only=True):
     @property
     def compute(self) -> int:
         """FLOP per parameter: `FORWARD` for a token that was sampled or prefilled, `LEARNING` for one learnt from."""
-        read = self.tokens.get("sampled", 0) + self.tokens.get("prompts", 0)
+        read = self.tokens.get("sampled", 0) + self.tokens.get("prefilled", 0)
         return FORWARD * read + LEARNING * self.tokens.get("learnt", 0)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SFT_TOKENS = 4096  # of one update of a control
 MADE = "step-*.jsonl.gz"  # what a control learns from
-USED = ("sampled", "prompts")  # tokens
+USED = ("sampled", "prefilled")  # tokens
 
 
 def supervised(job: Job) -> Run:
@@ -135,7 +135,7 @@ async def _demonstrator(
     from wideseek.cli.scores import judging
     from wideseek.journal import Journal
     from wideseek.policy.scripted import TEACHING, Expert
-    from wideseek.train.groups import at_width, make_group, prompt_tokens, sampled_tokens
+    from wideseek.train.groups import at_width, make_group, prefilled_tokens, sampled_tokens
     from wideseek.train.loop import team_config
     from wideseek.train.model import model_folder
 
@@ -157,7 +157,7 @@ async def _demonstrator(
             kept = best_of(group)
             for rollout in kept:
                 rollout.pages = {}
-            return kept, {"sampled": sampled_tokens([group]), "prompts": prompt_tokens([group])}
+            return kept, {"sampled": sampled_tokens([group]), "prefilled": prefilled_tokens([group])}
 
         yield taught if ARMS[job.arm].how == "expert" else best
 

@@ -68,7 +68,7 @@ def _reinforced(job: Job) -> Run:
         steps=config.steps,
         tokens={
             "sampled": int(sum(line["sampled_tokens"] for line in steps)),
-            "prompts": int(sum(line.get("prompt_tokens", 0) for line in steps)),
+            "prefilled": int(sum(line.get("prefilled_tokens", 0) for line in steps)),
             "learnt": int(sum(line["computed_tokens"] for line in steps)),
         },
         figures=_last_figures(lines),
