@@ -5,7 +5,7 @@
 
 Each NAME=FOLDER is a folder of `wideseek study width`. Studies whose names begin alike (up to the comma) share two
 charts: item F1 against width, and against critical steps. The record has a study's points as `--json` gives them, and
-its narrowest team against its widest and against its single agent, task by task.
+each team against the widest and against the single agent, task by task.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Named = dict[str, Study]
 def record(study: Study) -> dict[str, Any]:
     """The limits, the points, and paired differences of item F1: B minus A."""
     team, alone = study.arm("width"), study.arm("turns")
-    pairs = [(team[0], team[-1])] if len(team) > 1 else []
+    pairs = [(narrower, team[-1]) for narrower in team[:-1]]
     pairs += [(alone[-1], point) for point in team if alone]
     differences = []
     for a, b in pairs:
