@@ -122,6 +122,7 @@ def group_figures(groups: Sequence[Group], access: str = "access") -> dict[str, 
         **_lengths([rollout for rollout, _, _ in scored]),
         "dead_groups": float(sum(not group.teaches for group in groups)),
         "unscored": float(len(rows) - len(scored)),
+        "prefilled_tokens": float(prefilled_tokens(groups)),
     }
     return {name: value for name, value in figures.items() if value is not None}
 
@@ -162,6 +163,22 @@ def sampled_tokens(groups: Sequence[Group]) -> int:
         for run in rollout.trajectories
         for turn in run.turns
     )
+
+
+def prefilled_tokens(groups: Sequence[Group]) -> int:
+    """Tokens that the agents of the groups were given. What begins alike counts once: its keys and values are kept."""
+    after: dict[tuple[int, int], int] = {}  # (a beginning, the next token) -> the longer beginning, by number
+    prefilled = 0
+    for run in (run for group in groups for rollout in group.rollouts for run in rollout.trajectories):
+        said = (turn.completion for turn in run.turns)
+        parts = [part for one in said for part in ((one.prompt_ids, 1), (one.completion_ids, 0))]
+        beginning = 0
+        for token, counts in ((token, counts) for ids, counts in parts for token in ids or ()):
+            if (beginning, token) not in after:
+                after[beginning, token] = len(after) + 1
+                prefilled += counts
+            beginning = after[beginning, token]
+    return prefilled
 
 
 def staleness(groups: Sequence[Group], step: int) -> int:
