@@ -45,9 +45,7 @@ def main() -> None:
     for name, size in held.items():
         print(f"{size:6.1f}  {name}")
     print(f"{sum(held.values()):6.1f}  in all, while a step is learnt")
-    print(
-        f"{2 * parameters() / 1e9:6.1f}  more while the engine takes new weights, when the last five are free"
-    )
+    print(f"{2 * parameters() / 1e9:6.1f}  more while the engine takes new weights, when the last five are free")
 
 
 if __name__ == "__main__":
