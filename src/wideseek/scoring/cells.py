@@ -59,6 +59,8 @@ def text_of(cell: str) -> str:
 
 def preparation(rule: ColumnRule, column: str = "") -> Prepare:
     """What makes a cell's text after the column's preprocessing: rows are joined by it, exact matches compared."""
+    if rule.codes:
+        return text_of
     if "extract_number" in rule.preprocess:
         return partial(_number_text, column=column)
     return _date_text if "norm_date" in rule.preprocess else plain
@@ -73,7 +75,7 @@ def comparison(rule: ColumnRule, column: str = "") -> Compare:
     undecided = None if "llm_judge" in rule.metric else True
 
     def agree(said: str, gold: str) -> bool | None:
-        if plain(said) == plain(gold) or text_of(said) == text_of(gold):  # 26 M is 26 m, not 26 million
+        if text_of(said) == text_of(gold) or (not rule.codes and plain(said) == plain(gold)):
             return True
         return undecided if all(matches(said, gold) for matches in compare) else False
 
@@ -100,7 +102,7 @@ def _metric(name: str, rule: ColumnRule, column: str) -> Callable[[str, str], bo
         return lambda said, gold: bool(hosts(gold)) and hosts(said) == hosts(gold)
     if name == "in_match":
         return partial(is_part, prepare=prepare)
-    if prepare is plain:  # equal cells are dealt with already
+    if prepare in (plain, text_of):  # equal cells are dealt with already
         return lambda said, gold: False
     return lambda said, gold: prepare(said) == prepare(gold)
 
