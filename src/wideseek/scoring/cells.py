@@ -75,11 +75,24 @@ def comparison(rule: ColumnRule, column: str = "") -> Compare:
     undecided = None if "llm_judge" in rule.metric else True
 
     def agree(said: str, gold: str) -> bool | None:
-        if text_of(said) == text_of(gold) or (not rule.codes and plain(said) == plain(gold)):
+        if text_of(said) == text_of(gold):
+            if rule.codes or not _other_amounts(said, gold, column):
+                return True
+        elif not rule.codes and plain(said) == plain(gold):
             return True
         return undecided if all(matches(said, gold) for matches in compare) else False
 
     return agree
+
+
+def _other_amounts(said: str, gold: str, column: str) -> bool:
+    """Whether cells that differ in case only state other amounts for that: 5 mW and 5 MW, 26 m and 26 M."""
+    if said == gold or not any(map(str.isdigit, said)):
+        return False
+    one, other = (quantities.quantity(cell[:LONGEST], column) for cell in (said, gold))
+    if one is None or other is None or not (one.is_known and other.is_known):
+        return False
+    return not quantities.near(one, other)
 
 
 def _number_text(cell: str, column: str) -> str:

@@ -1,6 +1,6 @@
 """Dates as `strict` reads and compares them.
 
-    read_date     `wideseek.dates.common_date`, else what dateparser makes of the text, if the text is a date and no more
+    read_date     `wideseek.dates.common_date`, else what dateparser makes of it, if it is a date and no more
     date_near     whether two dates agree as WideSearch means it: within 31 days
     date_text     one spelling for equal dates, to the part that was said
 
@@ -8,8 +8,8 @@ A part that was not said is never filled in to agree with one that was: a gold d
 `June 1994` in the gold is met by any day of that year, or by one at most 31 days from that month's first; 1994 is no
 answer where the gold has a month. Nothing depends on the day on which it is read.
 
-dateparser passes over what it does not know: `after 3 May 1994`, `H2 2020` and `2020-W05` are exact dates to it. So each
-word of a text has to be a month, a weekday or a word that joins them, and each number the day, the month or the year.
+dateparser passes over what it does not know: `after 3 May 1994`, `H2 2020` and `2020-W05` are exact dates to it. So
+each word of a text has to be a month, a weekday or a word that joins them, and each number the day, the month or the year.
 """
 
 from __future__ import annotations
@@ -40,8 +40,21 @@ _JOINING = frozenset(
 )
 _SIGN = re.compile(r"[^\w\s.,/'’º-]")  # May 2021?, ~3 May 2021
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
-_MONTHS = "january february march april may june july august september october november december".split()
-_DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
+_MONTHS = (
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+)
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 def date_near(said: Date, gold: Date) -> bool:
