@@ -146,12 +146,38 @@ async def test_number_columns_compare_amounts(gold: str, said: str, right: bool)
     ("gold", "said", "right"),
     [
         ("1,990", "1990.0", True), ("35 m", "35 metres", True), ("$1.2 million", "$1,200,000", True), ("12 %", "12.0%", True),
-        ("35 m", "35", False), ("35 m", "35 m high", False), ("35 m", "35 M", True), ("1 km", "1000 m", True), ("3 million", "3", False),
+        ("35 m", "35", False), ("35 m", "35 m high", False), ("35 m", "35 M", False), ("5 mW", "5 MW", False),
+        ("about 5 mW", "about 5 MW", False), ("35 Metres", "35 metres", True), ("12 Angry Men", "12 ANGRY MEN", True),
+        ("1 km", "1000 m", True), ("3 million", "3", False),
     ],
 )  # fmt: skip
 async def test_text_columns_compare_a_cell_that_is_one_number_by_value(gold: str, said: str, right: bool) -> None:
     task = asked(one("A", gold), n={})
     assert ((await scored(one("A", said), task)).value == 1.0) is right
+
+
+@pytest.mark.parametrize("rule", [NUMBER, {}, {"metric": ["in_match"]}], ids=["number", "text", "part"])
+@pytest.mark.parametrize(
+    ("gold", "said"),
+    [
+        ("5 EUR", "5 SEK"),
+        ("5 t", "5 kt"),
+        ("5 MW", "5 mW"),
+        ("about 5 MW", "about 5 mW"),
+        ("33° N", "33° S"),
+        ("5 ppm", "5 ppb"),
+    ],
+)
+async def test_a_value_in_another_unit_is_wrong_under_every_rule(gold: str, said: str, rule: dict[str, Any]) -> None:
+    task = asked(one("A", gold), n=rule)
+    assert (await scored(one("A", said), task)).value == 0.5
+    assert (await scored(one("A", gold), task)).value == 1.0
+
+
+async def test_keys_in_other_units_are_other_rows() -> None:
+    gold = Table(["power", "n"], [["5 mW", "1"], ["5 MW", "2"]])
+    assert await value_of(gold, gold) == 1.0
+    assert await value_of(Table(["power", "n"], [["5 MW", "1"], ["5 mW", "2"]]), gold) == 0.5
 
 
 async def test_a_bare_number_has_the_scale_of_its_column() -> None:

@@ -14,7 +14,8 @@ Read are, alone or as the two ends of a range (`10–12 May 1994`, `2016–2023`
     1994年5月3日 · 一九九四年五月三日 · 民國83年5月3日 · 昭和64年1月7日 · 1994년 5월 3일 · 5月3日
 
 `c.`, `circa`, `约`, `前后` make a date that is about there; the name of a weekday is left aside. Years without an era
-have four digits: the century of `5/12/94` was not said. This module depends on no other of the package but `quantities`.
+have four digits: the century of `5/12/94` was not said. This module depends on no other of the package but
+`quantities`.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Date(msgspec.Struct, frozen=True):
         return _day_number(self.year or 0, month, self.day or 1)
 
     def text(self) -> str:
-        """ISO 8601 as far as it was said: `1994`, `1994-05`, `1994-05-03`, `1994-Q3`, `--05-03`, `-0296`; `1994~`: about."""
+        """ISO 8601 as far as it was said: `1994`, `1994-05`, `1994-Q3`, `--05-03`, `-0296`; `1994~` is about 1994."""
         parts = ["-" if self.year is None else f"{'-' if self.year < 0 else ''}{abs(self.year):04d}"]
         parts += [f"Q{self.quarter}"] if self.quarter else []
         parts += [f"{part:02d}" for part in (self.month, self.day) if part]

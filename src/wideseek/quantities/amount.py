@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from wideseek.quantities.numerals import EXACT, spelled
-from wideseek.quantities.units import UNITS, same_kind
+from wideseek.quantities.units import MONEY, UNITS, same_kind
 
 
 class Quantity(msgspec.Struct, frozen=True):
@@ -29,11 +29,12 @@ class Quantity(msgspec.Struct, frozen=True):
     def kind(self) -> str:
         """What is measured: `length`, `area`, `share` (percent) ..., a currency, "" for a bare number.
 
-        An opaque unit is its own kind, in quotes.
+        An opaque unit is its own kind; of money per something it is the currency's, per that: `usd/kg`.
         """
-        if not self.unit:
-            return ""
-        return UNITS[self.unit].kind if self.unit in UNITS else f"“{self.unit}”"
+        if self.unit in UNITS:
+            return UNITS[self.unit].kind
+        head, slash, divisor = self.unit.partition("/")
+        return f"{UNITS[head].kind}/{divisor}" if slash and head in UNITS and UNITS[head].kind in MONEY else self.unit
 
     @property
     def is_known(self) -> bool:

@@ -3,8 +3,8 @@
     unit_after    the unit from a place in a text on, and where it ends
     per_after     the same with what it is divided by: `kg/ha`, `$` of `$5 per hour`
 
-A known symbol is read as it stands: 5 mW are not 5 MW. An opaque unit is kept without case and plural: `barrels` is
-`barrel`, `US gallons` is not `gallon`. Words that tell of the number and do not measure (`in 1990`, `high`) are none.
+A known symbol is read as it stands: 5 mW are not 5 MW. An opaque unit is kept in quotes, without case and plural:
+`“barrel”` for 5 Barrels, `“us gallon”`. Words that tell of the number and do not measure (`in 1990`, `high`) are none.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _words(text: str, at: int, most: int) -> tuple[str, int]:
         if match["cjk"]:
             run = _CJK_NO_UNIT.split(match["cjk"], maxsplit=1)[0]
             if not words and run:
-                return run, match.start("cjk") + len(run)
+                return f"“{run}”", match.start("cjk") + len(run)
             break
         word, end = match["word"].casefold(), match.end()
         if word in _NO_UNITS or (word == "x" and text[end:].lstrip()[:1].isdigit()):
@@ -148,4 +148,4 @@ def _words(text: str, at: int, most: int) -> tuple[str, int]:
         return code, at
     if len(words[-1]) > 3 and words[-1].endswith("s") and not words[-1].endswith("ss"):
         words[-1] = words[-1][:-1]
-    return " ".join(words), at
+    return f"“{' '.join(words)}”", at

@@ -6,7 +6,7 @@
     CODES          the codes of ISO 4217; those in COMMON_CODES may touch the number (USD5)
     same_kind      whether two kinds can be the same measure: `$` may be any dollar
 
-An opaque unit is a word or a sign that stands here nowhere (`barrels`, `kg/ha`). It is its own kind.
+An opaque unit is made of words or signs that stand here nowhere (`“barrel”`, `kg/ha`). It is its own kind.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ _PREFIXED: tuple[tuple[str, str, str, str, str], ...] = (
 )
 _PREFIXES = {
     "n": ("nano", -9), "μ": ("micro", -6), "u": ("micro", -6), "m": ("milli", -3), "c": ("centi", -2),
-    "d": ("deci", -1), "h": ("hecto", 2), "k": ("kilo", 3), "M": ("mega", 6), "G": ("giga", 9), "T": ("tera", 12), "P": ("peta", 15),
+    "d": ("deci", -1), "h": ("hecto", 2), "k": ("kilo", 3), "M": ("mega", 6), "G": ("giga", 9), "T": ("tera", 12),
+    "P": ("peta", 15),
 }  # fmt: skip
 
 # What each currency is called beside its code.
@@ -146,7 +147,7 @@ _ALL = """
 COMMON_CODES = _COMMON.split()
 CODES = frozenset(_ALL.split())
 # Codes that are words, too: lower case (`5 all`) or before a number (`TOP 5`) they are no currency.
-_WORD_LIKE = "ALL BAM BOB COP CUP GEL LAK MAD MOP PEN RON SOS TOP TRY"
+_WORD_LIKE = "ALL BOB CUP SOS TOP"
 WORD_CODES = frozenset(_WORD_LIKE.split())
 
 # Signs and words that several currencies share.
@@ -164,7 +165,8 @@ READINGS = {"pounds": ("GBP", "lb")}
 
 def same_kind(one: str, other: str) -> bool:
     """Whether two kinds are one, or a shared sign and one of its currencies."""
-    return one == other or other in _SHARED.get(one, ()) or one in _SHARED.get(other, ())
+    (one, _, per), (other, _, other_per) = one.partition("/"), other.partition("/")
+    return per == other_per and (one == other or other in _SHARED.get(one, ()) or one in _SHARED.get(other, ()))
 
 
 def _units() -> tuple[dict[str, Unit], frozenset[str]]:

@@ -76,9 +76,8 @@ def comparison(rule: ColumnRule, column: str = "") -> Compare:
 
     def agree(said: str, gold: str) -> bool | None:
         if text_of(said) == text_of(gold):
-            if rule.codes or not _other_amounts(said, gold, column):
-                return True
-        elif not rule.codes and plain(said) == plain(gold):
+            return rule.codes or not _other_amounts(said, gold, column)
+        if not rule.codes and plain(said) == plain(gold):
             return True
         return undecided if all(matches(said, gold) for matches in compare) else False
 

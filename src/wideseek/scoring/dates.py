@@ -9,7 +9,8 @@ A part that was not said is never filled in to agree with one that was: a gold d
 answer where the gold has a month. Nothing depends on the day on which it is read.
 
 dateparser passes over what it does not know: `after 3 May 1994`, `H2 2020` and `2020-W05` are exact dates to it. So
-each word of a text has to be a month, a weekday or a word that joins them, and each number the day, the month or the year.
+each word of a text has to be a month, a weekday or a word that joins them, and each number the day, the month or the
+year.
 """
 
 from __future__ import annotations
@@ -35,9 +36,8 @@ _DOUBT = re.compile(
 )
 _CLOCK = re.compile(r",?\s+(?:at\s+)?\d{1,2}:\d{2}(?::\d{2})?(?:\s*[ap]\.?m\.?)?$", re.IGNORECASE)
 # What joins the parts of a date, in the languages that write it: 5 de junio de 1994, 5 мая 1994 г., le 1er juin 1994.
-_JOINING = frozenset(
-    "of the de del di den le el il la a st nd rd th er º г года р року roku r d do ngày tháng năm".split()
-)
+_JOINING_WORDS = "of the de del di den le el il la a st nd rd th er º г года р року roku r d do ngày tháng năm"
+_JOINING = frozenset(_JOINING_WORDS.split())
 _SIGN = re.compile(r"[^\w\s.,/'’º-]")  # May 2021?, ~3 May 2021
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
 _MONTHS = (
