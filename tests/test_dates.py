@@ -26,8 +26,8 @@ DATES = [
     ("一九九四年五月三日", "1994-05-03"), ("二〇二四年十二月三十一日", "2024-12-31"), ("民國83年5月3日", "1994-05-03"),
     ("民国八十三年", "1994"), ("民國元年", "1912"), ("昭和64年1月7日", "1989-01-07"), ("令和元年", "2019"),
     ("1994년 5월 3일", "1994-05-03"), ("5月3日", "--05-03"), ("五月三日", "--05-03"), ("2019年", "2019"),
-    ("2023年12月", "2023-12"), ("c. 1994", "1994"), ("circa 1994", "1994"), ("约1994年", "1994"),
-    ("c. 300 BC", "-0299"), ("1994年前后", "1994"), ("Tuesday, 3 May 1994", "1994-05-03"),
+    ("2023年12月", "2023-12"), ("c. 1994", "1994~"), ("circa 1994", "1994~"), ("约1994年", "1994~"),
+    ("c. 300 BC", "-0299~"), ("1994年前后", "1994~"), ("Tuesday, 3 May 1994", "1994-05-03"),
     ("May 3, 1994 (Tuesday)", "1994-05-03"), ("1994年5月3日（星期二）", "1994-05-03"),
     ("November\xa04,\xa01996", "1996-11-04"), ("10–12 May 1994", "1994-05-10/1994-05-12"),
     ("10-12 May 1994", "1994-05-10/1994-05-12"), ("May 10–12, 1994", "1994-05-10/1994-05-12"),
@@ -61,7 +61,9 @@ def test_what_is_no_date_or_leaves_its_century_open_is_none(text: str) -> None:
     ("text", "said"),
     [
         ("5 de junio de 1994", "1994-06-05"), ("junio de 1994", "1994-06"), ("3. Mai 1994", "1994-05-03"),
-        ("5 мая 1994", "1994-05-05"), ("12 May 1994 (aged 70)", "1994-05-12"), ("1994 (estimated)", "1994"),
+        ("5 мая 1994 г.", "1994-05-05"), ("12 May 1994 (aged 70)", "1994-05-12"), ("1994 (premiere)", "1994"),
+        ("Dienstag, 3. Mai 1994", "1994-05-03"), ("le 1er juin 1994", "1994-06-01"), ("5 de junho de 1994", "1994-06-05"),
+        ("3 May 1994 10:30 PM", "1994-05-03"), ("3. května 1994", "1994-05-03"),
     ],
 )  # fmt: skip
 def test_other_languages_are_read_and_remarks_left_aside(text: str, said: str) -> None:
@@ -96,7 +98,9 @@ def test_other_languages_are_read_and_remarks_left_aside(text: str, said: str) -
         ("2016–2023", "2016", False),
         ("2016", "2016–2023", False),
         ("2016–2023", "2016–2019", False),
-        ("c. 1450", "1450", True),
+        ("c. 1450", "circa 1450", True),
+        ("c. 1450", "1450", False),
+        ("1450", "c. 1450", False),
         ("民國83年5月3日", "1994-05-03", True),
         ("一九九四年五月三日", "1994-05-03", True),
         ("19940503", "May 3, 1994", True),
@@ -107,6 +111,57 @@ def test_a_date_agrees_with_one_that_says_as_much(gold: str, said: str, agrees: 
     assert one is not None
     assert other is not None
     assert date_near(one, other) is agrees
+
+
+EXACT = ["2021-03-04", "4 March 2021", "March 4, 2021", "March 2021", "2021", "4 de marzo de 2021", "2021年3月4日"]
+HEDGES = [
+    "after", "before", "since", "until", "by", "from", "early", "late", "mid", "mid-", "not", "not before", "no later than",
+    "shortly after", "probably", "possibly", "either", "expected", "spring", "week of", "first half of", "end of",
+    "circa", "c.", "about", "around", "approx.", "~", "约", "nach", "vor dem", "après", "antes de", "после", "около",
+]  # fmt: skip
+DOUBTS = [
+    " or later",
+    " or earlier",
+    "?",
+    " onwards",
+    " at the latest",
+    " (approx.)",
+    " (or 2022)",
+    " (before)",
+    "左右",
+    "之前",
+]
+
+
+@pytest.mark.parametrize("date", EXACT)
+@pytest.mark.parametrize(("before", "behind"), [(f"{hedge} ", "") for hedge in HEDGES] + [("", it) for it in DOUBTS])
+def test_a_hedged_date_is_not_the_date_in_it(date: str, before: str, behind: str) -> None:
+    exact, hedged = read_date(date), read_date(f"{before}{date}{behind}")
+    assert exact is not None
+    assert hedged is None or not (date_near(hedged, exact) or date_near(exact, hedged))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "H1 2020", "H2 2020", "2020 H2", "2020-H1", "2H 2020", "2020-W05", "2020W05", "W05 2020", "week 5 2020", "2020 week 5",
+        "2020s", "20th century", "FY2020", "FY 2020", "S2 2020", "T1 2020", "2020-S1", "Q5 2020", "3 or 4 May 2020",
+        "May or June 2020", "3 May 2020, 10 June", "spring 2020", "2020-05-03 v2", "May 2020 no. 3", "mid-2020", "late 2020",
+    ],
+)  # fmt: skip
+def test_a_half_a_week_or_a_decade_is_no_date(text: str) -> None:
+    assert read_date(text) is None
+
+
+@given(
+    st.dates(datetime.date(1500, 1, 1), datetime.date(2100, 1, 1)),
+    st.text("bcdfghjklmnpqrtvwxz", min_size=4, max_size=9),
+)
+def test_an_unknown_word_beside_a_date_is_never_passed_over(day: datetime.date, word: str) -> None:
+    exact = read_date(day.isoformat())
+    assert exact is not None
+    for text in (f"{word} {day.isoformat()}", f"{day.year} {word}{day.month}", f"{day.isoformat()} {word}"):
+        assert read_date(text) is None
 
 
 @given(st.dates())

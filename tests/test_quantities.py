@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wideseek.quantities import alternatives, near, quantity, whole
+from wideseek.quantities import Quantity, alternatives, near, quantity, unit_after, whole
+from wideseek.quantities.units import CODES, UNITS, WORD_CODES, same_kind
 
 SAME = [
     ("31.1亿元", "3,110,000,000元"), ("12.5", "12,5"), ("1234.56", "1.234,56"), ("-5", "−5"),
@@ -75,6 +78,35 @@ OTHER = [
 ]  # fmt: skip
 
 
+SAME_UNIT = [
+    ("5 dozen", "60"), ("33° S", "33° south"), ("33°S", "33° S"), ("5 SEK", "SEK 5"), ("5 sek", "5 SEK"),
+    ("5 barrels", "5 barrel"), ("5 Barrels", "5 barrels"), ("5 kt", "5000 t"), ("1 MW", "1000 kW"),
+    ("$5 per hour", "5 USD/h"), ("€5/kg", "5 EUR per kg"), ("100 kilometres per hour", "100 km/h"),
+    ("5 pounds", "£5"), ("5 pounds", "5 lb"), ("5 m EUR", "5 million euros"), ("5 EUR million", "€5 million"),
+    ("50多人", "50 people"), ("5 people", "5人"), ("1000人", "1000 inhabitants"), ("35 high", "35 m"),
+    ("5 metric tons", "5 t"), ("5 MWh", "5000 kWh"), ("1 kcal", "1000 cal"), ('5"', "5"), ('"5"', "5 m"),
+    ("5 kWp", "5000 Wp"), ("5 years", "5年"), ("10 barrels – 20 barrels", "10–20 barrels"),
+    ("10-20 barrels", "10 to 20 barrels"), ("5 ppm", "5000 ppb"), ("5 tons", "5 ton"), ("5 KM", "5 km"),
+    ("5 stars", "5-star"), ("5 NOK", "5 kr"), ("5 million Swedish kronor", "5000000"), ("21st", "21"),
+    ("5th place", "5"), ("5个左右", "5个"), ("$5 million gross", "$5 million"),
+    ("US$5 million (gross)", "$5 million"), ("5 square kilometers", "5 km2"),
+]  # fmt: skip
+OTHER_UNIT = [
+    ("5 SEK", "5 EUR"), ("5 kt", "5 t"), ("5 mW", "5 MW"), ("33° S", "33° N"), ("33°S", "33°N"),
+    ("33 S", "33 N"), ("5 dozen", "5"), ("5 ppm", "5 ppb"), ("SEK 5", "EUR 5"), ("5 barrels", "5 bottles"),
+    ("₦5", "€5"), ("kr 5", "€5"), ("$5 per hour", "$5 per day"), ("$5/kg", "$5/lb"), ("5 m EUR", "5 m USD"),
+    ("5 light years", "5 light bulbs"), ("5 US gallons", "5 UK gallons"), ("5 EUR million", "5 EUR"),
+    ("5亿吨公里", "5亿吨"), ("5亿人公里", "5亿人"), ("5人次", "5人"), ("5 score", "5"), ("5 gross", "5"),
+    ("5 mm", "5 Mm"), ("5 mg", "5 Mg"), ("5 km/s", "5 km/h"), ("5 m per s", "5 m"), ("5 kW h", "5 kW"),
+    ("5 GB", "5 Gb"), ("5 °C", "5 °R"), ("44 BC", "44 AD"), ("5 期", "5 条"), ("5 pounds", "5 kg"),
+    ("5 € per kg", "5 €"), ("5' ", '5"'), ("5 tons", "5 tonnes"), ("5 thousand barrels", "5 barrels"),
+    ("2 dozen", "20"), ("12 dozen eggs", "12 eggs"), ("5 mol", "5 Mol"), ("5 ct", "5 kt"), ("5 bpm", "5 rpm"),
+    ("5 bn EUR", "5 bn SEK"), ("5 sq ft", "5 sq yd"), ("5 ms", "5 Ms"), ("40° W", "40° E"),
+    ("40° west", "40° east"), ("5 MΩ", "5 mΩ"), ("5 Mbit", "5 MB"), ("5 metric tons", "5 short tons"),
+    ("第5章", "第5名"), ("5 kcal", "5 cal"), ("5 mSv", "5 Sv"), ("COP 5 million", "EUR 5 million"),
+]  # fmt: skip
+
+
 def agree(one: str, other: str, tolerance: float = 0.0) -> bool:
     return any(near(a, b, tolerance) for a in alternatives(one) for b in alternatives(other))
 
@@ -89,6 +121,57 @@ def test_the_same_amount_agrees_however_it_is_written(one: str, other: str) -> N
 def test_another_amount_does_not_agree(one: str, other: str) -> None:
     assert not agree(one, other, 0.05)
     assert not agree(other, one, 0.05)
+
+
+@pytest.mark.parametrize(("one", "other"), SAME_UNIT)
+def test_a_unit_is_the_same_however_it_is_written(one: str, other: str) -> None:
+    assert agree(one, other)
+    assert agree(other, one)
+
+
+@pytest.mark.parametrize(("one", "other"), OTHER_UNIT)
+def test_an_unknown_unit_equals_no_other(one: str, other: str) -> None:
+    assert not agree(one, other, 0.05)
+    assert not agree(other, one, 0.05)
+
+
+@given(st.sampled_from(sorted(CODES)), st.sampled_from(sorted(CODES)), st.sampled_from(["{n} {c}", "{c} {n}"]))
+def test_no_currency_equals_another(one: str, other: str, form: str) -> None:
+    said, gold = (form.format(n="5", c=code) for code in (one, other))
+    known = (CODES - WORD_CODES) if form.startswith("{c}") else CODES
+    assert agree(said, gold) is (one == other or not {one, other} <= known)
+
+
+@given(st.sampled_from(sorted(UNITS)), st.sampled_from(sorted(UNITS)))
+def test_units_of_two_kinds_never_agree(one: str, other: str) -> None:
+    first, second = (
+        Quantity(Decimal(5), Decimal(5), UNITS[one].name),
+        Quantity(Decimal(5), Decimal(5), UNITS[other].name),
+    )
+    assert near(first, second) is (same_kind(first.kind, second.kind) and first.factor == second.factor)
+
+
+WORD_OF_A_UNIT = st.text("bcdfghjklmnpqrtvwxz", min_size=4, max_size=8)
+
+
+@given(WORD_OF_A_UNIT, WORD_OF_A_UNIT, st.sampled_from([" ", "-", ""]))
+def test_two_words_behind_a_number_agree_only_if_they_are_one(one: str, other: str, gap: str) -> None:
+    assert agree(f"5{gap}{one}", f"5{gap}{other}") is (one == other)
+    assert agree(f"5 {one}", "5")
+    assert agree(f"5 {one}s", f"5 {one.upper()}")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "rest"),
+    [
+        (" km/h on average", "km/h", " on average"), (" SEK", "SEK", ""), (" Barrels (est.)", "“barrel”", " (est.)"),
+        ("°S", "° s", ""), ("平方公里", "km2", ""), (" in 1990", "", " in 1990"), ("th place", "", "th place"), ("", "", ""),
+        (" kilograms per hectare", "kg/ha", ""),
+    ],
+)  # fmt: skip
+def test_the_unit_after_a_number_has_a_name_and_an_end(text: str, name: str, rest: str) -> None:
+    found, end = unit_after(text)
+    assert (found, text[end:]) == (name, rest)
 
 
 def test_long_numbers_are_compared_exactly() -> None:

@@ -146,12 +146,38 @@ async def test_number_columns_compare_amounts(gold: str, said: str, right: bool)
     ("gold", "said", "right"),
     [
         ("1,990", "1990.0", True), ("35 m", "35 metres", True), ("$1.2 million", "$1,200,000", True), ("12 %", "12.0%", True),
-        ("35 m", "35", False), ("35 m", "35 m high", False), ("35 m", "35 M", True), ("1 km", "1000 m", True), ("3 million", "3", False),
+        ("35 m", "35", False), ("35 m", "35 m high", False), ("35 m", "35 M", False), ("5 mW", "5 MW", False),
+        ("about 5 mW", "about 5 MW", False), ("35 Metres", "35 metres", True), ("12 Angry Men", "12 ANGRY MEN", True),
+        ("1 km", "1000 m", True), ("3 million", "3", False),
     ],
 )  # fmt: skip
 async def test_text_columns_compare_a_cell_that_is_one_number_by_value(gold: str, said: str, right: bool) -> None:
     task = asked(one("A", gold), n={})
     assert ((await scored(one("A", said), task)).value == 1.0) is right
+
+
+@pytest.mark.parametrize("rule", [NUMBER, {}, {"metric": ["in_match"]}], ids=["number", "text", "part"])
+@pytest.mark.parametrize(
+    ("gold", "said"),
+    [
+        ("5 EUR", "5 SEK"),
+        ("5 t", "5 kt"),
+        ("5 MW", "5 mW"),
+        ("about 5 MW", "about 5 mW"),
+        ("33° N", "33° S"),
+        ("5 ppm", "5 ppb"),
+    ],
+)
+async def test_a_value_in_another_unit_is_wrong_under_every_rule(gold: str, said: str, rule: dict[str, Any]) -> None:
+    task = asked(one("A", gold), n=rule)
+    assert (await scored(one("A", said), task)).value == 0.5
+    assert (await scored(one("A", gold), task)).value == 1.0
+
+
+async def test_keys_in_other_units_are_other_rows() -> None:
+    gold = Table(["power", "n"], [["5 mW", "1"], ["5 MW", "2"]])
+    assert await value_of(gold, gold) == 1.0
+    assert await value_of(Table(["power", "n"], [["5 MW", "1"], ["5 mW", "2"]]), gold) == 0.5
 
 
 async def test_a_bare_number_has_the_scale_of_its_column() -> None:
@@ -160,6 +186,72 @@ async def test_a_bare_number_has_the_scale_of_its_column() -> None:
     task = asked(one("A", "12", columns), **rule)
     assert (await scored(one("A", "$12 million", columns), task)).value == 1.0
     assert (await scored(one("A", "$12 billion", columns), task)).value == 0.5
+
+
+# -------------------------------------------------------------------------------------------------------------- codes
+
+
+def column(*cells: str, name: str = "n") -> Table:
+    return Table(["name", name], [[f"row {chr(65 + i)}", cell] for i, cell in enumerate(cells)])
+
+
+CODES = [
+    (["01001", "36061"], ["1001", "36061"]),
+    (["36061", "01001"], ["036061", "01001"]),
+    (["3.1", "3.9", "3.10"], ["3.1", "3.9", "3.1"]),
+    (["3.9", "3.10"], ["3.9", "3.1"]),
+    (["3.1", "3.1.2"], ["3.10", "3.1.2"]),
+    (["v2", "3.1"], ["v2", "3.10"]),
+    (["007", "Alpha"], ["7", "Alpha"]),
+    (["030 123456", "5"], ["30 123456", "5"]),
+]
+
+
+@pytest.mark.parametrize(("gold", "said"), CODES)
+@pytest.mark.parametrize("given_rule", [False, True])
+async def test_a_column_that_shows_codes_is_compared_as_text(
+    gold: list[str], said: list[str], given_rule: bool
+) -> None:
+    async def value(table: Table) -> float | None:
+        return (
+            (await scored(table, asked(column(*gold), n={}))).value
+            if given_rule
+            else await value_of(table, column(*gold))
+        )
+
+    assert await value(column(*gold)) == 1.0
+    wrong = await value(column(*said))
+    assert wrong is not None
+    assert wrong < 1.0
+
+
+async def test_the_name_of_a_column_says_that_it_holds_versions() -> None:
+    assert await value_of(column("3.10", name="Version"), column("3.1", name="Version")) == 0.5
+
+
+@pytest.mark.parametrize(("gold", "said"), [("007", "7"), ("01001", "1001"), ("3.1.0", "3.1"), ("v3.1", "v3.10")])
+async def test_keys_that_are_codes_are_other_keys_without_their_zeros(gold: str, said: str) -> None:
+    table = Table(["name", "n"], [[gold, "1"], ["12", "2"]])
+    assert await value_of(table, table) == 1.0
+    assert await value_of(Table(["name", "n"], [[said, "1"], ["12", "2"]]), table) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("gold", "said"),
+    [
+        (["1,990", "0.5"], ["1990.0", ".5"]), (["7.0", "7.25"], ["7", "7.250"]), (["12.50", "9.99"], ["12.5", "9.99"]),
+        (["1.234.567", "8.900.000"], ["1,234,567", "8900000"]), (["12%", "5%"], ["12.0 %", "5 %"]),
+    ],
+)  # fmt: skip
+async def test_a_column_of_amounts_is_still_compared_by_value(gold: list[str], said: list[str]) -> None:
+    assert await value_of(column(*said), column(*gold)) == 1.0
+
+
+@given(st.lists(st.integers(0, 999_999), min_size=2, max_size=6, unique=True))
+async def test_no_code_equals_another_that_differs_in_zeros(numbers: list[int]) -> None:
+    codes = [f"{number:07d}" for number in numbers]
+    score = await scored(column(*map(str, numbers)), asked(column(*codes), n={}))
+    assert {row.key[0] for row in score.rows if row.wrong} == {row[0] for row in column(*codes).rows}
 
 
 # -------------------------------------------------------------------------------------------------------------- dates

@@ -13,8 +13,9 @@ Read are, alone or as the two ends of a range (`10–12 May 1994`, `2016–2023`
     44 BC · 15 March 44 BC · AD 79 · 公元前297年 · 公元79年
     1994年5月3日 · 一九九四年五月三日 · 民國83年5月3日 · 昭和64年1月7日 · 1994년 5월 3일 · 5月3日
 
-`c.`, `circa`, `约`, `前后` are left aside, and so is the name of a weekday. Years without an era have four digits: the
-century of `5/12/94` was not said. This module depends on no other of the package but `quantities`.
+`c.`, `circa`, `约`, `前后` make a date that is about there; the name of a weekday is left aside. Years without an era
+have four digits: the century of `5/12/94` was not said. This module depends on no other of the package but
+`quantities`.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 class Date(msgspec.Struct, frozen=True):
-    """What was said of a date, from the year down. `until` is the end of a range."""
+    """What was said of a date, from the year down. `until` is the end of a range, `about` whether a word hedges it."""
 
     year: int | None = None
     quarter: int | None = None
     month: int | None = None
     day: int | None = None
     until: Date | None = None
+    about: bool = False
 
     @property
     def first_day(self) -> int:
@@ -47,11 +49,11 @@ class Date(msgspec.Struct, frozen=True):
         return _day_number(self.year or 0, month, self.day or 1)
 
     def text(self) -> str:
-        """ISO 8601 as far as it was said: `1994`, `1994-05`, `1994-05-03`, `1994-Q3`, `--05-03`, `-0296`."""
+        """ISO 8601 as far as it was said: `1994`, `1994-05`, `1994-Q3`, `--05-03`, `-0296`; `1994~` is about 1994."""
         parts = ["-" if self.year is None else f"{'-' if self.year < 0 else ''}{abs(self.year):04d}"]
         parts += [f"Q{self.quarter}"] if self.quarter else []
         parts += [f"{part:02d}" for part in (self.month, self.day) if part]
-        said = "-".join(parts)
+        said = "-".join(parts) + ("~" if self.about else "")
         return f"{said}/{self.until.text()}" if self.until else said
 
 
@@ -113,7 +115,7 @@ _ISO = re.compile(_YEAR + r"-(?P<month>\d{2})-(?P<day>\d{2})", re.ASCII)
 _ERAS = {"民国": 1911, "民國": 1911, "明治": 1867, "大正": 1911, "昭和": 1925, "平成": 1988, "令和": 2018}
 _ORDINALS = {"1st": 1, "first": 1, "2nd": 2, "second": 2, "3rd": 3, "third": 3, "4th": 4, "fourth": 4}
 _ABOUT = re.compile(
-    r"^(?:c\.|ca\.?|circa|about|around|approx\.?|approximately|约|約|大约|大約)\s*|\s*(?:前后|前後|左右)$",
+    r"^(?:c\.|ca\.?|circa|about|around|approx\.?|approximately|~|≈|约|約|大约|大約)\s*|\s*(?:前后|前後|左右)$",
     re.IGNORECASE,
 )
 _WEEKDAY = re.compile(
@@ -135,7 +137,9 @@ def common_date(text: str) -> Date | None:
     tidy = _tidied(text)
     if not tidy or len(tidy) > 80 or not any(map(str.isdigit, tidy.replace("元年", "1年"))):
         return None
-    return _single(tidy) or _range(tidy)
+    exact = _ABOUT.sub("", tidy).strip()
+    date = _single(exact) or _range(exact)
+    return msgspec.structs.replace(date, about=True) if date and exact != tidy else date
 
 
 def _tidied(text: str) -> str:
@@ -143,7 +147,7 @@ def _tidied(text: str) -> str:
     text = "".join(char for char in text if unicodedata.category(char) != "Cf")
     text = re.sub(r"[‐‑‒−]", "-", text)
     text = _NUMERAL.sub(_arabic, text)
-    return _WEEKDAY.sub("", _ABOUT.sub("", text)).strip()
+    return _WEEKDAY.sub("", text).strip()
 
 
 def _arabic(match: re.Match[str]) -> str:

@@ -59,6 +59,8 @@ def text_of(cell: str) -> str:
 
 def preparation(rule: ColumnRule, column: str = "") -> Prepare:
     """What makes a cell's text after the column's preprocessing: rows are joined by it, exact matches compared."""
+    if rule.codes:
+        return text_of
     if "extract_number" in rule.preprocess:
         return partial(_number_text, column=column)
     return _date_text if "norm_date" in rule.preprocess else plain
@@ -73,11 +75,23 @@ def comparison(rule: ColumnRule, column: str = "") -> Compare:
     undecided = None if "llm_judge" in rule.metric else True
 
     def agree(said: str, gold: str) -> bool | None:
-        if plain(said) == plain(gold) or text_of(said) == text_of(gold):  # 26 M is 26 m, not 26 million
+        if text_of(said) == text_of(gold):
+            return rule.codes or not _other_amounts(said, gold, column)
+        if not rule.codes and plain(said) == plain(gold):
             return True
         return undecided if all(matches(said, gold) for matches in compare) else False
 
     return agree
+
+
+def _other_amounts(said: str, gold: str, column: str) -> bool:
+    """Whether cells that differ in case only state other amounts for that: 5 mW and 5 MW, 26 m and 26 M."""
+    if said == gold or not any(map(str.isdigit, said)):
+        return False
+    one, other = (quantities.quantity(cell[:LONGEST], column) for cell in (said, gold))
+    if one is None or other is None or not (one.is_known and other.is_known):
+        return False
+    return not quantities.near(one, other)
 
 
 def _number_text(cell: str, column: str) -> str:
@@ -100,7 +114,7 @@ def _metric(name: str, rule: ColumnRule, column: str) -> Callable[[str, str], bo
         return lambda said, gold: bool(hosts(gold)) and hosts(said) == hosts(gold)
     if name == "in_match":
         return partial(is_part, prepare=prepare)
-    if prepare is plain:  # equal cells are dealt with already
+    if prepare in (plain, text_of):  # equal cells are dealt with already
         return lambda said, gold: False
     return lambda said, gold: prepare(said) == prepare(gold)
 

@@ -11,6 +11,9 @@ A task that brings no `evaluation` is compared by rules that follow from its gol
     all dates in a common notation                               norm_date       date_near
     anything else                                                norm_str        exact_match
 
+A column of text whose gold cells show codes (`007`, `01001`; versions such as 3.9 and 3.10) is compared as exact text,
+whether its rule was given or derived: `ColumnRule.codes`.
+
 The tolerance for derived numbers is 0 because nothing in a gold table says that 5 % off is right.
 """
 
@@ -37,11 +40,15 @@ _NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?\s?%?")
 
 
 class ColumnRule(msgspec.Struct, frozen=True):
-    """How a column's cells are prepared and compared. `criterion` is a tolerance for numbers, a text for judges."""
+    """How a column's cells are prepared and compared. `criterion` is a tolerance for numbers, a text for judges.
+
+    `codes`: the cells are text even where they look like numbers, so that 007 is not 7.
+    """
 
     preprocess: tuple[str, ...] = ("norm_str",)
     metric: tuple[str, ...] = ("exact_match",)
     criterion: float | str | None = None
+    codes: bool = False
 
 
 class _Evaluation(msgspec.Struct):
@@ -82,12 +89,14 @@ class Spec(msgspec.Struct, frozen=True):
                     f"{', '.join(map(repr, required))}"
                 )
         pipeline = {norm_column(name): rule for name, rule in (given.eval_pipeline or {}).items()}
-        rules = {
-            name: _given_rule(task, name, pipeline[name])
-            if name in pipeline
-            else _derived_rule([row[normed.index(name)] for row in gold.rows], is_key=name in key)
-            for name in required
-        }
+        rules = {}
+        for name in required:
+            cells = [row[normed.index(name)] for row in gold.rows]
+            given_rule = _given_rule(task, name, pipeline[name]) if name in pipeline else None
+            rule = given_rule or _derived_rule(name, cells, is_key=name in key)
+            rules[name] = msgspec.structs.replace(
+                rule, codes=rule.codes or (_is_text(rule) and _shows_codes(name, cells))
+            )
         return cls(key, required, rules)
 
 
@@ -137,12 +146,41 @@ def _is_tolerance(criterion: float | str | None) -> bool:
         return False
 
 
-def _derived_rule(cells: Sequence[str], *, is_key: bool) -> ColumnRule:
+def _derived_rule(column: str, cells: Sequence[str], *, is_key: bool) -> ColumnRule:
     filled = [cell.strip() for cell in cells if cell.strip()]
     if is_key or not filled or all(map(_YEAR.fullmatch, filled)):
         return ColumnRule()
-    if all(map(_NUMBER.fullmatch, filled)):
+    if all(map(_NUMBER.fullmatch, filled)) and not _shows_codes(column, cells):
         return ColumnRule(("extract_number",), ("number_near",), 0.0)
     if all(map(common_date, filled)):
         return ColumnRule(("norm_date",), ("date_near",))
     return ColumnRule()
+
+
+def _is_text(rule: ColumnRule) -> bool:
+    return not {"extract_number", "norm_date"} & set(rule.preprocess) and not {"number_near", "date_near"} & set(
+        rule.metric
+    )
+
+
+_LEADING_ZERO = re.compile(r"0\d[\d -]*")
+_VERSION = re.compile(r"[vV]\.?\s?\d+(?:\.\d+)*\w*|\d+(?:\.\d+){2,}")
+_GROUPED = re.compile(r"\d{1,3}(?:\.\d{3})+")  # 1.234.567, as in German
+_DECIMALS = re.compile(r"\d+\.(\d+)")
+_VERSION_NAME = re.compile(r"version|版本|バージョン|버전")
+
+
+def _shows_codes(column: str, cells: Sequence[str]) -> bool:
+    """Whether the cells of a column show that what looks like a number is a code.
+
+    One leading zero shows it, one version (`3.1.2`, `v3`), the column's name, or decimals as nobody writes them: 3.9
+    beside 3.10, where a zero at the end stands behind more digits than another cell has.
+    """
+    filled = [cell.strip() for cell in cells]
+    if _VERSION_NAME.search(column) or any(map(_LEADING_ZERO.fullmatch, filled)):
+        return True
+    if any(_VERSION.fullmatch(cell) and not (_GROUPED.fullmatch(cell) or common_date(cell)) for cell in filled):
+        return True
+    decimals = [match[1] for match in map(_DECIMALS.fullmatch, filled) if match]
+    fewest = min(map(len, decimals), default=0)
+    return any(digits.endswith("0") and len(digits) > max(fewest, 1) for digits in decimals)
