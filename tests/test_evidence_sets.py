@@ -35,7 +35,7 @@ def pocket_counts() -> Counts:
 
 
 def test_every_record_can_be_read_and_names_one_cell_with_a_value():
-    assert record_sets() == ["attacks", "attacks_new", "fresh", "unseen"]
+    assert record_sets() == ["attacks", "attacks_new", "fresh", "notation", "unseen"]
     for record in (record for name in record_sets() for record in read_records(name)):
         row, column = record.cell
         assert record.rows[row][column].strip(), record.name
