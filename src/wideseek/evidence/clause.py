@@ -212,7 +212,7 @@ def _is_whole(text: Text, at: int, end: int, written: str, column: Label) -> boo
     if first[:1].isalpha():
         if written[:1].isupper() and first[0].islower():
             return False
-        opens = at <= 1 or re.search(r"[.!?\"]\s*$", text.text[:start][-3:]) is not None
+        opens = at <= 1 or re.search(r"[.!?\"]\s*$", text.text[max(0, start - 3) : start]) is not None
         joined = before[:1].isupper() and text.gap(at) == " " and not opens
         if joined and not _is_word_of(column, text.words[at - 1]) and text.words[at - 1] not in STOP_WORDS:
             return False
@@ -220,7 +220,7 @@ def _is_whole(text: Text, at: int, end: int, written: str, column: Label) -> boo
         if joined and not _is_word_of(column, text.words[end]):
             return False
     hyphened_before = text.text[start - 1 : start] == "-" and text.text[start - 2 : start - 1].isalnum()
-    return not hyphened_before and not re.match(r"-\w", text.text[stop:])
+    return not hyphened_before and not re.match(r"-\w", text.text[stop : stop + 2])
 
 
 def _is_word_of(column: Label, word: str) -> bool:

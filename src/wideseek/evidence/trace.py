@@ -454,7 +454,8 @@ def _coherent(
     evidence = [one.evidence for one in found]
     for one in candidates:
         ranks = [(votes[record.heading], count) for record, count in zip(one.records, one.agree, strict=True)]
-        best = [record for record, rank in zip(one.records, ranks, strict=True) if rank == max(ranks)]
+        highest = max(ranks)
+        best = [record for record, rank in zip(one.records, ranks, strict=True) if rank == highest]
         for at, cell in enumerate(found):
             if at in key_at or cell.evidence.status != "supported" or cell.record is None:
                 continue
