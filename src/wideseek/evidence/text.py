@@ -103,7 +103,10 @@ def fold(text: str) -> str:
 
 _LETTER = rf"(?:[^\W_\d{UNSPACED}]|[\u0300-\u036f\u0900-\u0903\u093a-\u094f\u0981-\u0983\u09bc-\u09cd\u0b82-\u0bcd])"
 _WORD_CHAR = rf"(?:{_LETTER}|\d)"
-_SHORT_UNITS = r"km2|km|m2|m3|m|cm|mm|kg|ft|mi|kw|mw|gw|hp|ha|kmh|mph|k|bn|mn|lb|lbs|kn|min|hrs|h|s|l|t|g|c|f"
+_SHORT_UNITS = (
+    r"km2|km|m2|m3|m|cm|mm|kg|ft|mi|kw|mw|gw|hp|ha|kmh|mph|k|bn|mn|lb|lbs|kn|min|hrs|h|s|l|t|g|c|f"
+    r"|kt|mg|ml|cl|kwh|mwh|gwh|twh|kb|mb|gb|tb|khz|mhz|ghz|kv|kpa|mpa|mbar|ppm|ppb|rpm"
+)
 _GROUPED = r"\d{1,3}(?:,\d{3}){1,9}(?![\d])|\d{1,3}(?:[ ']\d{3}){1,9}(?!\d)|\d{1,3}(?:\.\d{3}){2,9}(?!\d)"
 _DIGITS = rf"(?:{_GROUPED}|\d+,\d{{1,2}}(?![\d,])|\d+)(?:\.\d+)?"
 _WORD = re.compile(
