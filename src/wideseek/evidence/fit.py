@@ -17,7 +17,8 @@ def fits(value: Value, field: Text, *, labelled: bool, column: Label, stated: Me
     """Whether the field says the value. `labelled`: the field stands under the column's label; `stated`: the unit and
     the scale that the field's own label gives."""
     if column.is_code:
-        return tuple(field.words) == value.words or _fits_words(value, field)
+        same_sign = _sign(field.text) == _sign(value.text.text)
+        return same_sign and (tuple(field.words) == value.words or _fits_words(value, field))
     asked = column.measure
     if tuple(field.words) == value.words or _is_same_range(value, field):
         return _same_words(value, field, labelled=labelled, asked=asked, stated=stated)
@@ -26,6 +27,10 @@ def fits(value: Value, field: Text, *, labelled: bool, column: Label, stated: Me
     if value.number is not None:
         return _fits_number(value, field, labelled=labelled, asked=asked, stated=stated)
     return _fits_words(value, field)
+
+
+def _sign(text: str) -> str:
+    return text.strip()[:1] if text.strip()[:1] in "+-" else ""
 
 
 _RANGE = re.compile(r"(\d)\s*(?:-|to|till|bis)\s*(?=\d)")

@@ -46,7 +46,7 @@ _AREA = re.compile(r"(?:^|[^A-Za-z])(?:[kcdm]?m|mi|ft|in|yd)$")
 
 def clean(text: str) -> str:
     """The text as a reader sees it."""
-    if _MANY_BLANKS in text:
+    if _MANY_BLANKS in text or "\t\t" in text:
         text = _LONG_GAP.sub(_MANY_BLANKS, text)  # what follows may be quadratic in the length of a gap
     if not _PLAIN.search(text):
         return text
@@ -57,7 +57,7 @@ def clean(text: str) -> str:
         text = _FOOTNOTE.sub("", _WIKI_LINK.sub(r"\1", _LINK.sub(r"\1", text)))
     text = _FRACTION.sub(lambda m: f"{float(m[1] or 0) + _FRACTIONS[m[2]]:g}", _SUPERSCRIPT.sub(_superscript, text))
     text = text.replace("US$", "$").replace("：", ": ").replace("；", "; ").translate(_QUOTES)
-    text = unicodedata.normalize("NFKC", text)
+    text = _LONG_GAP.sub(_MANY_BLANKS, unicodedata.normalize("NFKC", text))
     if "&" in text:
         text = text.replace("&amp;", "&").replace("&nbsp;", " ").replace(" & ", " and ")
     return _DASH.sub("-", _EMPHASIS.sub("", text))

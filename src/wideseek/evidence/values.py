@@ -114,9 +114,16 @@ def _number_at(text: Text, at: int) -> Number | None:
     if _MINUS.search(before):
         value = -value
     currency = _CURRENCY.search(before)
-    unit = currency_called(currency[1]) if currency else ""
-    coded = unit and text.gap(at) == " " and at and text.original(at - 1) == currency[1]
-    return _measured(text, value, at - bool(coded), end, own=own, unit=unit)
+    sign = currency[1] if currency else ""
+    unit = currency_called(sign)
+    return _measured(text, value, at - (unit != "" and _is_code_of(text, at, sign)), end, own=own, unit=unit)
+
+
+def _is_code_of(text: Text, at: int, currency: str) -> bool:
+    """Whether the word before a number is letters of its currency (`SEK 5`, `A$5`), and not the unit of another."""
+    if not currency or not at or (at > 1 and text.words[at - 2][0].isdigit()):
+        return False
+    return currency.removesuffix("$") == text.original(at - 1)
 
 
 def _scaled(value: float, power: int) -> float:
@@ -161,8 +168,8 @@ def _measured(text: Text, value: float, at: int, end: int, *, own: bool, unit: s
 _OF_DEGREES = frozenset("cfnsew")  # Celsius, Fahrenheit, and the four winds of a coordinate
 _NO_UNIT = frozenset(
     "the a an of in at on by for to and or is was are were s as with from per high tall long wide deep above below "
-    "each total approx approximately about ca circa est estimated max maximum minimum but which who when where while than "
-    "after before during since until more less".split()
+    "each total approx approximately about ca circa est estimated max maximum minimum but which who when where while "
+    "than after before during since until more less".split()
 )
 
 
