@@ -23,8 +23,8 @@ from evidence_cases import (
 )
 
 POCKET_TASKS = 80
-WRONG_SUPPORTED = {"attacks": 0.10, "attacks_new": 0.20, "unseen": 0.10, "fresh": 0.10}
-TRUE_SUPPORTED = {"attacks_new": 0.90, "unseen": 0.80, "fresh": 0.45}
+WRONG_SUPPORTED = {"attacks": 0.10, "attacks_new": 0.20, "unseen": 0.10, "fresh": 0.10, "notation": 0.02}
+TRUE_SUPPORTED = {"attacks_new": 0.90, "unseen": 0.80, "fresh": 0.45, "notation": 0.95}
 POCKET_TRUE = 0.99
 POCKET_WRONG = {OTHER_NUMBER: 0.03, OTHER_COLUMN: 0.005, OTHER_ROW: 0.003}
 
@@ -35,7 +35,7 @@ def pocket_counts() -> Counts:
 
 
 def test_every_record_can_be_read_and_names_one_cell_with_a_value():
-    assert record_sets() == ["attacks", "attacks_new", "fresh", "unseen"]
+    assert record_sets() == ["attacks", "attacks_new", "fresh", "notation", "unseen"]
     for record in (record for name in record_sets() for record in read_records(name)):
         row, column = record.cell
         assert record.rows[row][column].strip(), record.name

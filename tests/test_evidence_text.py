@@ -152,3 +152,8 @@ def test_a_remark_in_brackets_at_the_end_is_left_out(text, bare):
 def test_a_text_twice_as_long_is_twice_as_much_work(seed):
     text = seed * 200
     assert lines_run(lambda: Text(clean(text * 2))) <= 2.2 * lines_run(lambda: Text(clean(text))) + 50
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\u00a0", "\u2003", "\x0b"])
+def test_a_gap_of_any_blanks_is_cut_short(blank):
+    assert len(clean(f"a{blank * 5000}b")) <= 14

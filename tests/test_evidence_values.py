@@ -122,7 +122,11 @@ def test_a_number_inside_a_longer_digit_string_is_never_read_as_its_own(number, 
         assert number not in [value for value, _ in read(text)]
 
 
-@given(number=COUNTS, mark=st.sampled_from(["\u200b", "\u00ad", "\u2060", "\ufeff"]), digits=st.integers(1, 999))
+@given(
+    number=st.integers(1, 10**12),
+    mark=st.sampled_from(["\u200b", "\u00ad", "\u2060", "\ufeff"]),
+    digits=st.integers(1, 999),
+)
 def test_a_hidden_character_does_not_cut_a_number(number, mark, digits):
     assert read(f"{number}{mark}{digits}") == [(int(f"{number}{digits}"), "")]
 

@@ -11,6 +11,7 @@ fit.py       whether a field says a value
 names.py     which rows a page is about; where a name stands as a whole
 clause.py    whether a clause ties a value to a column
 values.py    numbers with scale and unit, dates, cells
+units.py     units, currencies and scale words; what a label gives to bare numbers
 text.py      cleaning, folding, words
 """
 

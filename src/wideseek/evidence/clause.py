@@ -22,7 +22,8 @@ from wideseek.evidence.layout import Sentence
 from wideseek.evidence.names import named_at
 from wideseek.evidence.page import Name
 from wideseek.evidence.text import UNSPACED, Text, is_unspaced
-from wideseek.evidence.values import MONTHS, SCALES, UNITS, Value, value_of
+from wideseek.evidence.units import CURRENCIES, SCALES, UNITS, Measure
+from wideseek.evidence.values import MONTHS, Value, value_of
 
 MOST_SPOTS = 8  # places of one value in one sentence that are looked at
 Said = Literal["tied", "near"] | None
@@ -109,11 +110,11 @@ _MONEY = _kinds(
 )
 _SHARE = _kinds("percent share rate votes percentage proportion", "率比占")
 _DIMENSIONS = {
-    **dict.fromkeys(("m", "km", "cm", "mm", "ft", "in", "yd", "mi", "nmi"), _LENGTH),
+    **dict.fromkeys(("m", "km", "cm", "mm", "μm", "ft", "in", "yd", "mi", "nmi", "fathom"), _LENGTH),
     **dict.fromkeys(("km2", "m2", "mi2", "ft2", "ha", "acre"), _AREA),
-    **dict.fromkeys(("m3", "km3", "l"), _VOLUME),
-    **dict.fromkeys(("kg", "g", "t", "lb", "oz"), _MASS),
-    **dict.fromkeys("$€£¥₹₽₩", _MONEY),
+    **dict.fromkeys(("m3", "km3", "l", "ml", "cl", "gallon", "cc"), _VOLUME),
+    **dict.fromkeys(("kg", "g", "mg", "μg", "t", "kt", "mt", "lb", "oz"), _MASS),
+    **dict.fromkeys(CURRENCIES, _MONEY),
     "%": _SHARE,
 }
 """What a number with this unit can be; a column that is none of it is not meant."""
@@ -165,12 +166,14 @@ def _states_nothing(text: Text) -> bool:
 def _spots(sentence: Sentence, value: Value, column: Label) -> tuple[list[tuple[int, int]], bool]:
     """Where the value stands as (first word, one past the last); and whether it stands inside a longer name only."""
     text = sentence.text
-    if value.number is not None:
-        unit = column.unit
+    if value.number is not None and not column.is_code:
+        unit, scale = column.measure
         spots = [
             (number.at, number.end)
             for number in sentence.numbers
-            if value.is_number(number, labelled=False, unit=unit or _asked_by_kind(column, number.unit))
+            if value.is_number(
+                number, labelled=False, asked=Measure(unit or _asked_by_kind(column, number.unit), scale)
+            )
         ]
         spots = spots or [(found.at, found.end) for found in sentence.dates if value.is_year_of(found.day)]
         if not value.is_year:  # the day of a date counts nothing
@@ -181,7 +184,7 @@ def _spots(sentence: Sentence, value: Value, column: Label) -> tuple[list[tuple[
             for number in sentence.numbers
         )
         return spots, not spots and mentioned
-    if value.day is not None:
+    if value.day is not None and not column.is_code:
         return [(found.at, found.end) for found in sentence.dates if value.is_day(found.day)], False
     found = [(at, at + len(value.words)) for at in text.find(value.words)]
     spots = [spot for spot in found if _is_whole(text, *spot, value.text.text, column)]
@@ -212,7 +215,7 @@ def _is_whole(text: Text, at: int, end: int, written: str, column: Label) -> boo
     if first[:1].isalpha():
         if written[:1].isupper() and first[0].islower():
             return False
-        opens = at <= 1 or re.search(r"[.!?\"]\s*$", text.text[:start][-3:]) is not None
+        opens = at <= 1 or re.search(r"[.!?\"]\s*$", text.text[max(0, start - 3) : start]) is not None
         joined = before[:1].isupper() and text.gap(at) == " " and not opens
         if joined and not _is_word_of(column, text.words[at - 1]) and text.words[at - 1] not in STOP_WORDS:
             return False
@@ -220,7 +223,7 @@ def _is_whole(text: Text, at: int, end: int, written: str, column: Label) -> boo
         if joined and not _is_word_of(column, text.words[end]):
             return False
     hyphened_before = text.text[start - 1 : start] == "-" and text.text[start - 2 : start - 1].isalnum()
-    return not hyphened_before and not re.match(r"-\w", text.text[stop:])
+    return not hyphened_before and not re.match(r"-\w", text.text[stop : stop + 2])
 
 
 def _is_word_of(column: Label, word: str) -> bool:
@@ -277,6 +280,8 @@ class _Clause:
             return False
         if self._speaks_of_a_part(low, at) or self._belongs_to_another_name(low):
             return False
+        if self._speaks_of_a_possession(low, high, at):
+            return False
         if self._another_is_subject(low, at):
             return False
         return any(inside) or not self._speaks_of_another(low, at)
@@ -290,6 +295,39 @@ class _Clause:
             for places in self._named
             for i in places
         )
+
+    def _speaks_of_a_possession(self, low: int, high: int, at: int) -> bool:
+        """`Alpha's keeper's house is 12 m high` says nothing of Alpha: what it owns, and what that owns, has to be the
+        column (`Alpha's height is 35 m`) or the kind of thing that the key is (`Alpha's tower`)."""
+        for name, places in zip(self._about.names, self._named, strict=True):
+            for i in places:
+                if (
+                    low <= i < at
+                    and self._owns(i + len(name) - 1)
+                    and not self._owns_the_column(i + len(name), high, at)
+                ):
+                    return True
+        return False
+
+    def _owns(self, at: int) -> bool:
+        """Whether the word is a possessive: `Alpha's`, `the Twins'`."""
+        end = self._text.spans[at][1]
+        return self._text.original(at)[-2:].lower() == "'s" or self._text.text[end - 1 : end + 1].lower() == "s'"
+
+    def _owns_the_column(self, start: int, high: int, at: int) -> bool:
+        """Whether every thing that is owned from word `start` on is the column: each possessive, and what stands
+        between the last of them and the verb; where the value stands there, what ends the words behind it."""
+        words_ = self._text.words
+        stop = next((i for i in range(start, at) if words_[i] in _VERBS), at)
+        owners = [i for i in range(start, stop) if self._owns(i)]
+        if not all(_is_word_of(self._column, words_[i]) for i in owners):
+            return False
+        first = owners[-1] + 1 if owners else start
+        if first < stop:
+            return any(_is_word_of(self._column, word) for word in words_[first:stop])
+        behind = [i for i in range(at, high) if words_[i] in _VERBS or words_[i] in STOP_WORDS]
+        last = (behind[0] if behind else high) - 1
+        return _is_word_of(self._column, words_[last])
 
     def _another_is_subject(self, low: int, at: int) -> bool:
         """A foreign name, perhaps with a noun behind it, right before a verb: `Beta is 35 m`, `the Beta tower is`."""

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import re
 
+from wideseek.evidence.labels import Label
 from wideseek.evidence.text import Text, clean, without_bracket, words
+from wideseek.evidence.units import BARE, Measure
 from wideseek.evidence.values import Value, accented, dates, leading_number, numbers, text_parts
 
 _PASSED = frozenset("until till before former formerly disputed".split())
 _LIST = re.compile(r",\s|;|\sand\s|&|\n|·|•|、|；")
 
 
-def fits(value: Value, field: Text, *, labelled: bool, unit: str = "", stated: str = "") -> bool:
-    """Whether the field says the value. `labelled`: the field stands under the column's label; `unit`: the unit that
-    the column asks for; `stated`: the one that the field's own label gives."""
+def fits(value: Value, field: Text, *, labelled: bool, column: Label, stated: Measure = BARE) -> bool:
+    """Whether the field says the value. `labelled`: the field stands under the column's label; `stated`: the unit and
+    the scale that the field's own label gives."""
+    if column.is_code:
+        same_sign = _sign(field.text) == _sign(value.text.text)
+        return same_sign and (tuple(field.words) == value.words or _fits_words(value, field))
+    asked = column.measure
     if tuple(field.words) == value.words or _is_same_range(value, field):
-        return _same_words(value, field, labelled=labelled, unit=unit, stated=stated)
+        return _same_words(value, field, labelled=labelled, asked=asked, stated=stated)
     if value.day is not None:
         return _BOUND.isdisjoint(field.words) and any(value.is_day(found.day) for found in dates(field))
     if value.number is not None:
-        return _fits_number(value, field, labelled=labelled, unit=unit, stated=stated)
+        return _fits_number(value, field, labelled=labelled, asked=asked, stated=stated)
     return _fits_words(value, field)
+
+
+def _sign(text: str) -> str:
+    return text.strip()[:1] if text.strip()[:1] in "+-" else ""
 
 
 _RANGE = re.compile(r"(\d)\s*(?:-|to|till|bis)\s*(?=\d)")
@@ -33,16 +43,19 @@ def _is_same_range(value: Value, field: Text) -> bool:
     return words(_RANGE.sub(r"\1 - ", field.text)) == words(_RANGE.sub(r"\1 - ", value.text.text))
 
 
-def _same_words(value: Value, field: Text, *, labelled: bool, unit: str, stated: str) -> bool:
+def _same_words(value: Value, field: Text, *, labelled: bool, asked: Measure, stated: Measure) -> bool:
     """Equal words may still be other numbers (`3-2` and `3:2`, `5` and `−5`) or bear other accents."""
+    found = numbers(field)
+    if value.number is None and found and asked.scale != stated.scale:
+        return False  # `5-10` under `(thousands)`
     if value.number is not None:
-        found = numbers(field)
-        return not found or (len(found) == 1 and value.is_number(found[0], labelled=labelled, unit=unit, stated=stated))
+        said = len(found) == 1 and value.is_number(found[0], labelled=labelled, asked=asked, stated=stated)
+        return said or not found
     theirs = accented(field)
     return value.accented is None or theirs is None or value.accented == theirs
 
 
-def _fits_number(value: Value, field: Text, *, labelled: bool, unit: str, stated: str) -> bool:
+def _fits_number(value: Value, field: Text, *, labelled: bool, asked: Measure, stated: Measure) -> bool:
     number = value.number
     assert number is not None
     if len(field.words) == 1 and (ordinal := re.fullmatch(r"(\d+)(?:st|nd|rd|th)", field.words[0])):
@@ -50,11 +63,9 @@ def _fits_number(value: Value, field: Text, *, labelled: bool, unit: str, stated
     if value.is_year and any(value.is_year_of(found.day) for found in dates(field)):
         return True
     found = numbers(field)
-    if len(found) == 1 and found[0].at == 0 and value.is_number(found[0], labelled=labelled, unit=unit, stated=stated):
-        return True
-    parts = [leading_number(Text(part)) for part in text_parts(field.text)]
-    found = [part for part in parts if part is not None]
-    return any(value.is_number(part, labelled=labelled, unit=unit, stated=stated) for part in found)
+    whole = found if len(found) == 1 and found[0].at == 0 else []
+    parts = [part for text in text_parts(field.text) if (part := leading_number(Text(text))) is not None]
+    return any(value.is_number(part, labelled=labelled, asked=asked, stated=stated) for part in (*whole, *parts))
 
 
 _BOUND = frozenset("not before after until till by planned expected bc bce".split())
@@ -85,13 +96,13 @@ def _bracket_aside(value: Value, field: Text) -> bool:
     return bool(numbers(Text(bracket))) or not bracket.isascii()
 
 
-def holds_part(value: Value, field: Text, stated: str = "") -> bool:
-    """Whether the value stands anywhere in the field; `stated` is the unit that the field's own label gives."""
+def holds_part(value: Value, field: Text, stated: Measure = BARE) -> bool:
+    """Whether the value stands anywhere in the field; `stated` is what the field's own label gives."""
     if value.number is not None:
         return any(
             found.own
             and found.value == value.number.value
-            and (found.unit or stated) in ("", value.number.unit or found.unit or stated)
+            and (found.unit or stated.unit) in ("", value.number.unit or found.unit or stated.unit)
             for found in numbers(field)
         )
     return bool(field.find(value.words))

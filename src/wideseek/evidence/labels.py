@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from wideseek.evidence.text import words
-from wideseek.evidence.values import UNITS
+from wideseek.evidence.units import BARE, Measure, measure_called, same_unit
 
 SAME, STEMS, SYNONYMS, PART, MORE = 3.0, 2.5, 2.0, 1.0, 0.5
 """How a label names a column: in the same words, by their stems, by words that say the same; `PART` and above: the
@@ -80,15 +80,29 @@ def same_meaning(one: str, other: str) -> bool:
 
 
 class Label(NamedTuple):
-    """A column's name or a page's label: as written, its words, the stems that carry meaning, and the unit it asks
-    for (`Height (m)`: m)."""
+    """A column's name or a page's label: as written, its words, the stems that carry meaning, and the unit and scale
+    that it gives to bare numbers (`Height (m)`: m; `Exports (million EUR)`: €, 6)."""
 
     text: str
     words: tuple[str, ...]
     stems: frozenset[str]
-    unit: str
+    measure: Measure
+
+    @property
+    def unit(self) -> str:
+        return self.measure.unit
+
+    @property
+    def is_code(self) -> bool:
+        """Whether what stands under the label is a code, a version or an id: digits name something there."""
+        return not _CODES.isdisjoint(self.words) or any(name in self.text for name in _CODES_UNSPACED)
 
 
+_CODES = frozenset(
+    "code codes id ids identifier isbn issn ean upc version versions firmware zip zipcode postcode postal "
+    "serial".split()
+)
+_CODES_UNSPACED = ("编号", "版本", "代码", "邮编", "番号")
 _SIGNS = {"#": " number ", "%": " percent ", "№": " number "}
 _BRACKET = re.compile(r"[(\[（]([^()\[\]（）]*)[)\]）]")
 
@@ -99,34 +113,27 @@ def label_of(text: str) -> Label:
     for sign, word in _SIGNS.items():
         spelt = spelt.replace(sign, word)
     all_words = words(spelt)
-    unit, bare = _unit_in(spelt)
+    measure, bare = _measure_in(text)
+    for sign, word in _SIGNS.items():
+        bare = bare.replace(sign, word)
     stems = _stems(words(bare)) or _stems(all_words)
-    return Label(text, all_words, stems, unit)
+    return Label(text, all_words, stems, measure)
 
 
 def _stems(named: tuple[str, ...]) -> frozenset[str]:
     return frozenset(stem(word) for word in named if word not in STOP_WORDS)
 
 
-def _unit_in(label: str) -> tuple[str, str]:
-    """The unit that a label asks for, and the label without it: `Height (m)`, `length in km`, `Area, km²`."""
+def _measure_in(label: str) -> tuple[Measure, str]:
+    """What a label gives to bare numbers, and the label without it: `Height (m)`, `length in km`, `Area, km²`,
+    `Population (thousands)`."""
     for match in _BRACKET.finditer(label):
-        if unit := _unit_called(words(match[1])):
-            return unit, label[: match.start()] + " " + label[match.end() :]
+        if measure := measure_called(match[1]):
+            return measure, label[: match.start()] + " " + label[match.end() :]
     before, separator, after = (label + " ").rpartition(" in ") if " in " in label else label.rpartition(",")
-    if separator and (unit := _unit_called(words(after))):
-        return unit, before
-    return "", label
-
-
-def _unit_called(named: tuple[str, ...]) -> str:
-    named = tuple(word for word in named if word not in ("in", "per"))
-    if len(named) == 1 or (named and not named[0].isascii()):
-        return UNITS.get("".join(named), "")
-    if len(named) == 2 and named[0] in ("sq", "square", "cubic"):
-        base = UNITS.get(named[1], "")
-        return base + ("3" if named[0] == "cubic" else "2") if base else ""
-    return {"km h": "kmh", "us $": "$", "mi h": "mph"}.get(" ".join(named), "")
+    if separator and (measure := measure_called(after)):
+        return measure, before
+    return BARE, label
 
 
 _HARMLESS = frozenset(
@@ -140,7 +147,7 @@ _HARMLESS = frozenset(
 @lru_cache(maxsize=262_144)
 def tie(column: Label, label: Label) -> float:
     """How well the label names the column; 0 where it does not, or asks for another unit."""
-    if not column.words or not label.words or (column.unit and label.unit and column.unit != label.unit):
+    if not column.words or not label.words or (column.unit and label.unit and not same_unit(column.unit, label.unit)):
         return 0.0
     if column.words == label.words:
         return SAME

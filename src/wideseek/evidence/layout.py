@@ -13,8 +13,10 @@ infobox); a table whose first header says nothing is rows, and it is columns. Th
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import zip_longest
 
 from wideseek.evidence.labels import Label, label_of
 from wideseek.evidence.text import Text, fold
@@ -25,12 +27,15 @@ MOST_TURNED = 40  # rows or columns of a table that may be turned
 
 
 class Field:
-    """A value and its label; the label is empty where the page gives none."""
+    """A value and its label; the label is empty where the page gives none.
 
-    __slots__ = ("__dict__", "raw", "raw_label")
+    `shared`: other columns of the table bear the same header, so that the label does not say which of them it is.
+    """
 
-    def __init__(self, label: str, value: str) -> None:
-        self.raw_label, self.raw = label, value
+    __slots__ = ("__dict__", "raw", "raw_label", "shared")
+
+    def __init__(self, label: str, value: str, shared: bool = False) -> None:
+        self.raw_label, self.raw, self.shared = label, value, shared
 
     @cached_property
     def label(self) -> Label:
@@ -91,14 +96,14 @@ _LABEL_OF_ITEM = re.compile(r"((?:[^:|;]|:(?=\S)){1,70}?)\s*:\s+(.*)")  # any ma
 _SEPARATOR = re.compile(r"\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?\s*")
 _ASSIGNED = re.compile(r"\|\s*([^|=]{1,60}?)\s*=\s*([^|=]*[^|=\s])")  # `| height = 35 m` of a template
 _BAR = re.compile(r"(?<!\\)\|")
-_ENDS_AS_SENTENCE = re.compile(r"[.!?。！？…:;][\"')\]]*$")
+_ENDS = tuple(".!?。！？…:;")
 _SENTENCE_END = re.compile(
     r"(?:(?<=\w{3}[.!?])|(?<=\d[.!?])|(?<=\d [a-z][.!?])|(?<=\d [a-z]{2}[.!?])|(?<=[.!?][\"')\]])|(?<=[!?])"
     r"|(?<=\bCo\.)|(?<=\bInc\.)|(?<=\bLtd\.)|(?<=\betc\.))"
     r"\s+(?=[^\W\d_a-z]|[\"'(\d]|[a-z][\w ]{0,30}: )"
     r"|(?<=[。！？])|(?<=[a-z]{3}\.)(?=[A-Z][a-z]+ )"
 )
-_ENDS_INSIDE = re.compile(r"[.!?]\S*\s+\S|[a-z]\.[A-Z]|[。！？].")
+_ENDS_INSIDE = re.compile(r"(?:^|\s)[^\s.!?]*+[.!?]\S*+\s+\S|[a-z]\.[A-Z]|[。！？].")  # each word is read once
 _GENERIC_HEADERS = frozenset(
     "property attribute field key item parameter characteristic fact facts info information detail details description "
     "value values data feature spec specification category type 项目 属性 内容".split()
@@ -223,11 +228,11 @@ class _Layout:
         self._pairs.fields.append(Field(body, below))
 
     def _add_sentences(self, body: str) -> None:
-        whole = _ENDS_AS_SENTENCE.search(body) is not None
+        whole = _ends_as_sentence(body)
         for raw in _SENTENCE_END.split(body) if _ENDS_INSIDE.search(body) else [body]:
             if not raw.strip():
                 continue
-            ends = len(raw) < LONGEST and (whole or _ENDS_AS_SENTENCE.search(raw.rstrip()) is not None)
+            ends = len(raw) < LONGEST and (whole or _ends_as_sentence(raw.rstrip()))
             labelled = _LABEL.match(raw) if ":" in raw else None
             if labelled and labelled[2] and len(labelled[1].split()) <= 4 and not re.search(r"[.!?]$", raw):
                 self._new("lines", raw).fields.append(Field(labelled[1], labelled[2]))
@@ -247,9 +252,9 @@ class _Layout:
             record = self._new("lines", " ".join(lines)[:1000])
             record.fields += [Field(match[1], match[2]) for match in assigned]
             return end
-        ruled = len(lines) > 1 and _SEPARATOR.fullmatch(lines[1]) is not None
+        rule = next((index for index, line in enumerate(lines) if _SEPARATOR.fullmatch(line)), 0)
         rows = [(line, _cells(line)) for line in lines if not _SEPARATOR.fullmatch(line)]
-        header, data = _header_of(rows, ruled)
+        header, data = _header_of(rows, rule)
         if header is None or len(header) == 2:
             self._read_infobox(rows if header is None else _as_infobox(header, rows, data))
         if header is None and max((len(cells) for _, cells in rows), default=0) <= 2:
@@ -260,10 +265,13 @@ class _Layout:
         return end
 
     def _read_rows(self, header: list[str], data: list[tuple[str, list[str]]]) -> None:
+        shared = {name for name, count in Counter(map(str.casefold, header)).items() if name and count > 1}
         for line, cells in data:
             record = self._new("row", line)
             record.alone = len(data) == 1
-            record.fields += [Field(header[i] if i < len(header) else "", c) for i, c in enumerate(cells) if c]
+            for cell, name in zip_longest(cells, header[: len(cells)], fillvalue=""):
+                if cell:
+                    record.fields.append(Field(name, cell, name.casefold() in shared))
 
     def _read_infobox(self, rows: list[tuple[str, list[str]]]) -> None:
         pairs = [cells for _, cells in rows if len(cells) == 2 and cells[0] and cells[1]]
@@ -286,20 +294,73 @@ def _cells(line: str) -> list[str]:
 
 
 Rows = list[tuple[str, list[str]]]
+_DIGIT = re.compile(r"\d")
 
 
-def _header_of(rows: Rows, ruled: bool) -> tuple[list[str] | None, Rows]:
-    """The header of a table and the rows below it. Without a rule, a first row without digits above rows with some is
-    a header if there are three columns or more."""
+MOST_HEADERS = 3  # rows above a table's rule that may be its header
+
+
+def _header_of(rows: Rows, rule: int) -> tuple[list[str] | None, Rows]:
+    """The header of a table, its rows joined, and the rows below it. `rule`: how many rows stand above the table's
+    rule; 0 where it has none. Without a rule, a first row without digits above rows with some is a header if there are
+    three columns or more."""
     if not rows:
         return None, []
-    first, *below = rows
-    if ruled:
-        return (first[1] if any(first[1]) else None), below
-    worded = len(first[1]) > 2 and all(cell and not re.search(r"\d", cell) for cell in first[1])
-    if worded and below and all(re.search(r"\d", line) for line, _ in below):
-        return first[1], below
-    return None, rows
+    if rule:
+        above = rule if rule <= MOST_HEADERS else 1
+    else:
+        first, *below = rows
+        worded = len(first[1]) > 2 and all(cell and not _DIGIT.search(cell) for cell in first[1])
+        above = int(worded and bool(below) and all(_DIGIT.search(line) for line, _ in below))
+        above = above or 2 * _has_second_header(rows)
+    if above == 1 and _has_second_header(rows):
+        above = 2
+    header = _joined([cells for _, cells in rows[:above]])
+    return (header if any(header) else None), rows[above:]
+
+
+def _has_second_header(rows: Rows) -> bool:
+    """Whether the second row goes on with the header: the first one has cells that span columns (an empty cell or a
+    repeated one), the second has no digits, and it leaves the first column to the first row or stands above numbers."""
+    if len(rows) < 3:
+        return False
+    first, second = rows[0][1], rows[1][1]
+    under = [at for at, cell in enumerate(second) if cell and at and (_is_spanned(first, at) or _opens_span(first, at))]
+    if len(first) < 3 or not under or any(_DIGIT.search(cell) for cell in first[:1] + second):
+        return False
+    if not second[0] or second[0].casefold() == first[0].casefold():
+        return True
+    below = [cells[at] for _, cells in rows[2:] for at in under if at < len(cells) and cells[at]]
+    return bool(below) and all(_DIGIT.search(cell) for cell in below)
+
+
+def _is_spanned(header: list[str], at: int) -> bool:
+    """Whether the header's cell to the left goes on here: this one is empty, or says the same."""
+    return 0 < at < len(header) and header[at] in ("", header[at - 1])
+
+
+def _opens_span(header: list[str], at: int) -> bool:
+    return at + 1 < len(header) and bool(header[at]) and _is_spanned(header, at + 1)
+
+
+def _joined(headers: list[list[str]]) -> list[str]:
+    """One header of several rows: each column's cells from the top down. An empty cell of an upper row goes on with
+    the cell to its left where a lower row names the column; a row of one cell is the table's caption."""
+    width = max(map(len, headers), default=0)
+    if len(headers) > 1:
+        headers = [row for row in headers if width < 3 or sum(map(bool, row)) > 1] or headers
+    names: list[list[str]] = [[] for _ in range(width)]
+    for depth, row in enumerate(headers):
+        lower = headers[depth + 1 :]
+        spanning = ""
+        for at in range(width):
+            cell = row[at] if at < len(row) else ""
+            spanning = cell or spanning
+            if not cell and any(at < len(other) and other[at] for other in lower):
+                cell = spanning
+            if cell and cell not in names[at]:
+                names[at].append(cell)
+    return [" ".join(parts) for parts in names]
 
 
 def _as_infobox(header: list[str], rows: Rows, data: Rows) -> Rows:
@@ -342,6 +403,10 @@ def _piece(part: str) -> tuple[str, str]:
 
 def _may_be_label(body: str) -> bool:
     return len(body.split()) <= 4 and not re.search(r"[.!?,:;\d]$", body)
+
+
+def _ends_as_sentence(text: str) -> bool:
+    return text.rstrip("\"')]").endswith(_ENDS)
 
 
 def _stands_alone(body: str) -> bool:

@@ -40,13 +40,13 @@ _QUOTES = str.maketrans(
     | dict.fromkeys("†‡", "")
 )
 _FRACTIONS = {"½": 0.5, "¼": 0.25, "¾": 0.75, "⅛": 0.125, "⅜": 0.375, "⅝": 0.625, "⅞": 0.875, "⅕": 0.2, "⅖": 0.4}
-_FRACTION = re.compile(rf"(?:(\d+)\s?)?([{''.join(_FRACTIONS)}])")
+_FRACTION = re.compile(rf"(?:(?<!\d)(\d+)\s?)?([{''.join(_FRACTIONS)}])")
 _AREA = re.compile(r"(?:^|[^A-Za-z])(?:[kcdm]?m|mi|ft|in|yd)$")
 
 
 def clean(text: str) -> str:
     """The text as a reader sees it."""
-    if _MANY_BLANKS in text:
+    if _MANY_BLANKS in text or "\t\t" in text:
         text = _LONG_GAP.sub(_MANY_BLANKS, text)  # what follows may be quadratic in the length of a gap
     if not _PLAIN.search(text):
         return text
@@ -57,7 +57,7 @@ def clean(text: str) -> str:
         text = _FOOTNOTE.sub("", _WIKI_LINK.sub(r"\1", _LINK.sub(r"\1", text)))
     text = _FRACTION.sub(lambda m: f"{float(m[1] or 0) + _FRACTIONS[m[2]]:g}", _SUPERSCRIPT.sub(_superscript, text))
     text = text.replace("US$", "$").replace("：", ": ").replace("；", "; ").translate(_QUOTES)
-    text = unicodedata.normalize("NFKC", text)
+    text = _LONG_GAP.sub(_MANY_BLANKS, unicodedata.normalize("NFKC", text))
     if "&" in text:
         text = text.replace("&amp;", "&").replace("&nbsp;", " ").replace(" & ", " and ")
     return _DASH.sub("-", _EMPHASIS.sub("", text))
@@ -103,7 +103,10 @@ def fold(text: str) -> str:
 
 _LETTER = rf"(?:[^\W_\d{UNSPACED}]|[\u0300-\u036f\u0900-\u0903\u093a-\u094f\u0981-\u0983\u09bc-\u09cd\u0b82-\u0bcd])"
 _WORD_CHAR = rf"(?:{_LETTER}|\d)"
-_SHORT_UNITS = r"km2|km|m2|m3|m|cm|mm|kg|ft|mi|kw|mw|gw|hp|ha|kmh|mph|k|bn|mn|lb|lbs|kn|min|hrs|h|s|l|t|g|c|f"
+_SHORT_UNITS = (
+    r"km2|km|m2|m3|m|cm|mm|kg|ft|mi|kw|mw|gw|hp|ha|kmh|mph|k|bn|mn|lb|lbs|kn|min|hrs|h|s|l|t|g|c|f"
+    r"|kt|mg|ml|cl|kwh|mwh|gwh|twh|kb|mb|gb|tb|khz|mhz|ghz|kv|kpa|mpa|mbar|ppm|ppb|rpm"
+)
 _GROUPED = r"\d{1,3}(?:,\d{3}){1,9}(?![\d])|\d{1,3}(?:[ ']\d{3}){1,9}(?!\d)|\d{1,3}(?:\.\d{3}){2,9}(?!\d)"
 _DIGITS = rf"(?:{_GROUPED}|\d+,\d{{1,2}}(?![\d,])|\d+)(?:\.\d+)?"
 _WORD = re.compile(

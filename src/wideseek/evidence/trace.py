@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Literal
 
 import msgspec
 
@@ -197,35 +198,40 @@ class _Tracer:
         records = source.page.records if any(source.levels) else source.page.records_with(source.rarest)
         mine = source.about.names
         anothers = any(level == OWN and name not in mine for name, level in self._owned[at].items())
+        holding: list[tuple[Record, list[_Named]]] = []
+        parts, several = list(zip(key, source.levels, strict=True)), len(key) > 1
         for record in records:
-            how = self._holds(record, key, source.levels, anothers)
-            if how is not None:
-                (source.records if how == "holds" else source.loose).append(record)
+            named = [self._names_part(record, part, level, anothers, several) for part, level in parts]
+            how = self._holds(record, key, named)
+            if how == "holds":
+                holding.append((record, named))
+            elif how == "loose":
+                source.loose.append(record)
+        source.records += _named_best(holding)
 
-    def _holds(self, record: Record, key: list[_KeyPart], levels: list[int], anothers: bool) -> str | None:
-        """`holds` where the record is about the row; `loose` where it stands in a table of things on the row's page."""
-        several = len(key) > 1
-        named = [self._names_part(record, p, level, anothers, several) for p, level in zip(key, levels, strict=True)]
-        if any(one is False for one in named):
+    def _holds(self, record: Record, key: list[_KeyPart], named: list[_Named]) -> str | None:
+        """`holds` where the record is about the row; `loose` where it stands in a table of things on the row's page.
+        `named` says of each part of the key how the record names it."""
+        if "not" in named:
             return None
-        if any(one is None for one in named) and not self._may_be_of_page(record, key):
+        if "by page" in named and not self._may_be_of_page(record, key):
             return None
-        if all(one is None for one in named) and record.kind in ("row", "column") and not record.alone:
+        if all(one == "by page" for one in named) and record.kind in ("row", "column") and not record.alone:
             return "loose"
         return "holds"
 
-    def _names_part(self, record: Record, part: _KeyPart, level: int, anothers: bool, composite: bool) -> bool | None:
-        """Whether the record names this part of the key; `None` where only the page's title does. One part of a key of
-        several may stand in a longer heading (`2011 season`)."""
+    def _names_part(self, record: Record, part: _KeyPart, level: int, anothers: bool, composite: bool) -> _Named:
+        """How the record names this part of the key. One part of a key of several may stand in a longer heading
+        (`2011 season`)."""
         labelled = [f for f in record.fields if f.label.words and tie(part.column, f.label) >= STEMS]
         if labelled:
-            return any(_is_name(field, part) for field in labelled)
-        if any(_is_name(f, part) for f in record.fields if not self._is_foreign(record, f, part, level, anothers)):
-            return True
+            return _best_named(_is_name(field, part) for field in labelled)
+        fields = (f for f in record.fields if not self._is_foreign(record, f, part, level, anothers))
+        named = _best_named(_is_name(field, part) for field in fields)
         heading = words(record.heading)
         if heading == part.name or (composite and part.name and _holds_name(heading, part.name)):
-            return True
-        return None if level else False
+            return "exactly"
+        return named if named != "not" or not level else "by page"
 
     def _is_foreign(self, record: Record, field: Field, part: _KeyPart, level: int, anothers: bool) -> bool:
         """A key in a line with a label of its own (`next: Alpha`) names no record; nor does a number under one."""
@@ -282,19 +288,21 @@ class _Tracer:
     def _in_records(self, value: Value, at: int, source: _Source) -> tuple[_Found | None, bool]:
         """The best that records say of the cell, and whether a label of the page names the column."""
         mentioned: _Found | None = None
-        speaks = False
-        unit = self._columns[at].unit
+        speaks, column = False, self._columns[at]
         for record in source.records:
-            ties = [(best_tie(self._columns, at, field.label), field) for field in record.fields]
+            ties = [(_tie(self._columns, at, field), field) for field in record.fields]
             best = max((how for how, _ in ties), default=0.0)
             speaks = speaks or best >= STEMS
             for how, field in ties:
-                if (how == best or how >= STEMS) and how >= PART and _fits(value, field, unit):
+                if (how == best or how >= STEMS) and how >= PART and _fits(value, field, column):
                     return self._supported(source, record, field), speaks
             mentions = (
                 best >= MORE
-                and any(how == best and holds_part(value, field.text, field.label.unit) for how, field in ties)
-            ) or (best == 0 and any(not f.label.words and fits(value, f.text, labelled=False) for _, f in ties))
+                and any(how == best and holds_part(value, field.text, field.label.measure) for how, field in ties)
+            ) or (
+                best == 0
+                and any(not f.label.words and fits(value, f.text, labelled=False, column=column) for _, f in ties)
+            )
             if mentions and mentioned is None:
                 mentioned = _Found(_evidence("mentioned", source, record.quote, value), record)
         if mentioned is None:
@@ -304,7 +312,7 @@ class _Tracer:
     def _in_loose(self, value: Value, at: int, source: _Source) -> _Found | None:
         for record in source.loose:
             for field in record.fields:
-                if best_tie(self._columns, at, field.label) >= PART and _fits(value, field):
+                if _tie(self._columns, at, field) >= PART and _fits(value, field, self._columns[at]):
                     return _Found(_evidence("mentioned", source, record.quote, value), record)
         return None
 
@@ -332,7 +340,7 @@ class _Tracer:
         (part,) = key
         for record in source.page.records_with(max(part.name, key=len)):
             for field in record.fields:
-                if record.kind == "lines" and field.label.words == part.name and _fits(value, field):
+                if record.kind == "lines" and field.label.words == part.name and _fits(value, field, self._columns[at]):
                     return _Found(_evidence("mentioned", source, f"{field.raw_label}: {field.raw}", value), record)
         return None
 
@@ -369,14 +377,29 @@ def _pairs(simple: Name) -> list[object]:
     return list(simple) if len(simple) < 2 else list(pairwise(simple))
 
 
-def _is_name(field: Field, part: _KeyPart) -> bool:
-    """Whether the field is the name, a remark in brackets aside."""
+_Named = Literal["exactly", "in part", "by page", "not"]
+"""How a record names a key: as it is written, but for a remark in brackets, by the title of its page, or not."""
+
+
+def _is_name(field: Field, part: _KeyPart) -> _Named:
     said = tuple(field.text.words)
     if said == part.name:
-        return True
+        return "exactly"
     if without_bracket(field.raw) != field.raw and words(without_bracket(field.raw)) == part.name:
-        return True
-    return bool(said) and said == words(without_bracket(part.written))
+        return "in part"
+    return "in part" if said and said == words(without_bracket(part.written)) else "not"
+
+
+def _best_named(each: Iterable[_Named]) -> _Named:
+    found = set(each)
+    return "exactly" if "exactly" in found else "in part" if "in part" in found else "not"
+
+
+def _named_best(holding: list[tuple[Record, list[_Named]]]) -> Iterator[Record]:
+    """Of the records that name a key, those that name it as it is written: `Alpha (proposed)` does not speak for
+    `Alpha` on a page that has an `Alpha` of its own."""
+    exact = {at for _, named in holding for at, how in enumerate(named) if how == "exactly"}
+    return (record for record, named in holding if not any(named[at] == "in part" for at in exact))
 
 
 def _key_cell(cell: str, key: list[_KeyPart], sources: _Opened) -> _Found:
@@ -432,13 +455,19 @@ class _Candidates:
         return cls(source.records, agree, len(cells))
 
 
+def _tie(columns: list[Label], at: int, field: Field) -> float:
+    """How well the field's label names the column; a label that several fields share does not tell them apart."""
+    how = best_tie(columns, at, field.label)
+    return min(how, MORE) if field.shared else how
+
+
 def _says(field: Field, value: Value, at: int, columns: list[Label]) -> bool:
-    return best_tie(columns, at, field.label) >= STEMS and _fits(value, field)
+    return _tie(columns, at, field) >= STEMS and _fits(value, field, columns[at])
 
 
-def _fits(value: Value, field: Field, unit: str = "") -> bool:
-    """Whether a field under the column's label says the value, in the unit that its own label gives."""
-    return fits(value, field.text, labelled=True, unit=unit, stated=field.label.unit)
+def _fits(value: Value, field: Field, column: Label) -> bool:
+    """Whether a field under the column's label says the value, in the unit and scale that its own label gives."""
+    return fits(value, field.text, labelled=True, column=column, stated=field.label.measure)
 
 
 def _coherent(
@@ -454,14 +483,15 @@ def _coherent(
     evidence = [one.evidence for one in found]
     for one in candidates:
         ranks = [(votes[record.heading], count) for record, count in zip(one.records, one.agree, strict=True)]
-        best = [record for record, rank in zip(one.records, ranks, strict=True) if rank == max(ranks)]
+        highest = max(ranks)
+        best = [record for record, rank in zip(one.records, ranks, strict=True) if rank == highest]
         for at, cell in enumerate(found):
             if at in key_at or cell.evidence.status != "supported" or cell.record is None:
                 continue
             if all(cell.record is not record for record in one.records) or any(cell.record is b for b in best):
                 continue
-            said = [f for record in best for f in record.fields if best_tie(columns, at, f.label) >= STEMS]
-            if said and not any(_fits(value_of(row[at]), field) for field in said):
+            said = [f for record in best for f in record.fields if _tie(columns, at, f) >= STEMS]
+            if said and not any(_fits(value_of(row[at]), field, columns[at]) for field in said):
                 evidence[at] = msgspec.structs.replace(evidence[at], status="mentioned", tie=None)
     return evidence
 

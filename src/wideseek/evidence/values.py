@@ -16,117 +16,39 @@ from datetime import date
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from wideseek.evidence.text import Text, clean, fold, without_bracket, words
-
-# ------------------------------------------------------------------------------------------------------ scales, units
-
-SCALES = {
-    "hundred": 2,
-    "thousand": 3,
-    "k": 3,
-    "million": 6,
-    "millions": 6,
-    "mn": 6,
-    "mio": 6,
-    "billion": 9,
-    "bn": 9,
-    "billions": 9,
-    "trillion": 12,
-    "tn": 12,
-    "lakh": 5,
-    "lakhs": 5,
-    "crore": 7,
-    "crores": 7,
-    "mrd": 9,
-    "百": 2,
-    "千": 3,
-    "万": 4,
-    "萬": 4,
-    "亿": 8,
-    "億": 8,
-    "兆": 12,
-}
-"""Scale words as powers of ten."""
-
-_UNIT_NAMES = {
-    "m": "metre metres meter meters 米 公尺",
-    "km": "kilometre kilometres kilometer kilometers kms 公里 千米",
-    "cm": "centimetre centimetres centimeter centimeters 厘米 公分",
-    "mm": "millimetre millimetres millimeter millimeters 毫米",
-    "ft": "feet foot 英尺",
-    "in": "inch inches 英寸",
-    "yd": "yard yards",
-    "mi": "mile miles 英里",
-    "nmi": "",
-    "km2": "sqkm 平方公里 平方千米",
-    "m2": "sqm 平方米",
-    "mi2": "sqmi 平方英里",
-    "ft2": "sqft",
-    "ha": "hectare hectares 公顷",
-    "acre": "acres 英亩",
-    "m3": "cubicmetres 立方米",
-    "km3": "",
-    "l": "litre litres liter liters 升",
-    "kg": "kilogram kilograms kilo kilos 公斤 千克",
-    "g": "gram grams 克",
-    "t": "tonne tonnes ton tons 吨",
-    "lb": "pound pounds lbs",
-    "oz": "ounce ounces",
-    "kw": "kilowatt kilowatts",
-    "mw": "megawatt megawatts",
-    "gw": "gigawatt gigawatts",
-    "hp": "horsepower",
-    "kmh": "kph",
-    "mph": "",
-    "kn": "knot knots",
-    "s": "second seconds sec secs 秒",
-    "min": "minute minutes mins 分钟",
-    "h": "hour hours hr hrs 小时",
-    "day": "days 天",
-    "month": "months",
-    "year": "years yr yrs",
-    "hz": "",
-    "mhz": "",
-    "ghz": "",
-    "kb": "",
-    "mb": "",
-    "gb": "",
-    "tb": "",
-    "c": "celsius",
-    "f": "fahrenheit",
-    "u": "",
-    "%": "percent 百分",
-    "$": "dollar dollars usd 美元",
-    "€": "euro euros eur 欧元",
-    "£": "gbp 英镑",
-    "¥": "yuan yen rmb cny jpy 元 圆 日元 人民币",
-    "₹": "rupee rupees inr",
-}
-UNITS = {name: unit for unit, names in _UNIT_NAMES.items() for name in [unit, *names.split()]}
-"""What a unit is called, to its symbol."""
-
-_UNITS_UNSPACED = sorted((name for name in UNITS if not name.isascii() and len(name) > 0), key=len, reverse=True)
-_SPLIT_UNITS = {
-    ("sq", "km"): "km2",
-    ("sq", "m"): "m2",
-    ("sq", "mi"): "mi2",
-    ("sq", "ft"): "ft2",
-    ("sq", "miles"): "mi2",
-}
-_CURRENCY = "$€£¥₹₽₩"
-CURRENCIES = frozenset(_CURRENCY)
-_POWERS = {"square": "2", "sq": "2", "cubic": "3"}
+from wideseek.evidence.text import Text, clean, fold, is_unspaced, without_bracket, words
+from wideseek.evidence.units import (
+    BARE,
+    CURRENCIES,
+    POWERS,
+    SCALES,
+    SIGNS,
+    UNITS,
+    UNSPACED_UNITS,
+    Measure,
+    currency_called,
+    over,
+    same_unit,
+    unit_called,
+)
 
 
 class Number(NamedTuple):
-    """`at` and `end` are word positions, scale and unit included. `own`: it is a number of its own. `written` counts
-    the decimals that were written."""
+    """`at` and `end` are word positions, scale and unit included. `own`: it is a number of its own. `word` stands
+    behind a number without a unit, as it is written: what is counted, or a unit that nobody knows. `scaled`: a scale
+    word belongs to it."""
 
     value: float
     unit: str
     at: int
     end: int
     own: bool
+    word: str = ""
+    scaled: bool = False
+
+    def in_full(self, measure: Measure) -> float:
+        """The value under a label that gives bare numbers a scale."""
+        return self.value if self.scaled else self.value * 10.0**measure.scale
 
 
 # --------------------------------------------------------------------------------------------------------- the numbers
@@ -138,6 +60,7 @@ _SPELT |= {"dozen": 12, "两": 2}
 _NO_COUNT = frozenset({"zero", "one"})  # `one of the ...` counts nothing
 SPELT_WORDS = frozenset(_SPELT) - _NO_COUNT
 
+_LEADING_ZERO = re.compile(r"0\d+")  # 01001 is a code, no number
 _ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
 _IS_DIGITS = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d{1,3})?")
 _TOUCHED_BEFORE = re.compile(
@@ -149,6 +72,7 @@ _TOUCHED_AFTER = re.compile(
     r" ?- ?\d|[:/*_\\^]\d|[.,]\d|\*|\^| ?(?:to|through|bis) [$€£¥]?\d|[⁄@+'\"=]| / \d"
     r"| or (?:more|less|fewer|over|under)\b| ?(?:BCE?|B\.C\.)\b"
 )
+_CURRENCY = re.compile(rf"((?<![A-Z])[A-Z]{{1,2}}\$|[{SIGNS}]|\b[A-Z]{{3}}(?=[ \d-]|$)) ?-?$")
 _HYPHENED = re.compile(r"-([^\W\d_]+)")
 _MINUS = re.compile(r"(?:^|[\s:|(=≈~])-[$€£¥₹]?$")
 MOST_POWER = 60  # larger exponents are no quantities
@@ -178,7 +102,7 @@ def _number_at(text: Text, at: int) -> Number | None:
     start, end_char = text.spans[at]
     before, after = text.text[max(0, start - 8) : start], text.text[end_char : end_char + 12]
     value, end = float(word), at + 1
-    own = _TOUCHED_BEFORE.search(before) is None
+    own = _TOUCHED_BEFORE.search(before) is None and not _LEADING_ZERO.fullmatch(word)
     if power := _POWER_OF_TEN.match(after):
         value, own = _scaled(value, int(power[1])), own and abs(int(power[1])) <= MOST_POWER
         while end < len(text.words) and text.spans[end][0] < end_char + power.end():
@@ -189,8 +113,17 @@ def _number_at(text: Text, at: int) -> Number | None:
         own = False
     if _MINUS.search(before):
         value = -value
-    currency = re.search(rf"((?<![A-Z])[A-Z]{{1,2}}\$|[{_CURRENCY}]) ?-?$", before)
-    return _measured(text, value, at, end, own=own, unit=currency[1] if currency else "")
+    currency = _CURRENCY.search(before)
+    sign = currency[1] if currency else ""
+    unit = currency_called(sign)
+    return _measured(text, value, at - (unit != "" and _is_code_of(text, at, sign)), end, own=own, unit=unit)
+
+
+def _is_code_of(text: Text, at: int, currency: str) -> bool:
+    """Whether the word before a number is letters of its currency (`SEK 5`, `A$5`), and not the unit of another."""
+    if not currency or not at or (at > 1 and text.words[at - 2][0].isdigit()):
+        return False
+    return currency.removesuffix("$") == text.original(at - 1)
 
 
 def _scaled(value: float, power: int) -> float:
@@ -213,20 +146,39 @@ def _is_millions(word: str, currency: str) -> bool:
 
 def _measured(text: Text, value: float, at: int, end: int, *, own: bool, unit: str = "") -> Number:
     """The number with the scale word and the unit that follow it."""
+    bare = end
     if end < len(text.words) and text.gap(end) in ("", " ") and _is_millions(text.original(end), unit):
         value, end = value * _LETTERS[text.words[end]], end + 1
     while end < len(text.words) and text.words[end] in SCALES and re.fullmatch(r"[ -]?", text.gap(end)):
         value *= 10.0 ** SCALES[text.words[end]]
         end += 1
-    behind = text.spans[end - 1][1]
+    scaled, behind = end > bare, text.spans[end - 1][1]
     after = text.text[behind : behind + 3]
-    if sign := re.match(r" ?([%°$€£¥₹₽]|‰)", after):
+    if sign := re.match(rf" ?([%°‰{SIGNS}])", after):
         unit = unit or sign[1]
-        if sign[1] == "°" and text.words[end : end + 1] in (["c"], ["f"]):
+        if sign[1] == "°" and text.words[end : end + 1] and text.words[end] in _OF_DEGREES:
             unit, end = unit + text.words[end], end + 1
-        return Number(value, unit, at, end, own)
+        return Number(value, unit, at, end, own, scaled=scaled)
     follows, last = _unit_at(text, end)
-    return Number(value, unit or follows, at, last if follows and not unit else end, own)
+    if unit or follows:
+        return Number(value, unit or follows, at, end if unit and unit != follows else last, own, scaled=scaled)
+    return Number(value, "", at, end, own, _word_at(text, end), scaled)
+
+
+_OF_DEGREES = frozenset("cfnsew")  # Celsius, Fahrenheit, and the four winds of a coordinate
+_NO_UNIT = frozenset(
+    "the a an of in at on by for to and or is was are were s as with from per high tall long wide deep above below "
+    "each total approx approximately about ca circa est estimated max maximum minimum but which who when where while "
+    "than after before during since until more less".split()
+)
+
+
+def _word_at(text: Text, at: int) -> str:
+    """The word right behind a number, if it may say what the number counts or is measured in."""
+    if at >= len(text.words) or text.gap(at) not in ("", " ", "-"):
+        return ""
+    word = text.words[at]
+    return "" if word in _NO_UNIT or word[0].isdigit() or word in MONTHS else text.original(at)
 
 
 def _unit_at(text: Text, at: int) -> tuple[str, int]:
@@ -234,18 +186,26 @@ def _unit_at(text: Text, at: int) -> tuple[str, int]:
     if at >= len(text.words) or not re.fullmatch(r"[ -]?", text.gap(at)):
         return "", at
     word, rest = text.words[at], text.words[at + 1 : at + 4]
-    if not word.isascii():
+    if is_unspaced(word[0]):
         run = "".join(text.words[at : at + 4])
-        name = next((name for name in _UNITS_UNSPACED if run.startswith(name)), None)
+        name = next((name for name in UNSPACED_UNITS if run.startswith(name)), None)
         return (UNITS[name], at + len(name)) if name else ("", at)
-    if word in _POWERS and rest and (base := UNITS.get(rest[0])):
-        return base + _POWERS[word], at + 2
+    if word in POWERS and rest and (base := UNITS.get(rest[0])):
+        return base + POWERS[word], at + 2
     if word == "per" and rest[:1] == ["cent"]:
         return "%", at + 2
-    unit = UNITS.get(word, "")
-    if unit in ("km", "m", "mi") and rest[:1] and text.gap(at + 1) in ("/", " per ") and rest[0] in ("h", "hour"):
-        return {"km": "kmh", "mi": "mph", "m": "mh"}[unit], at + 2
-    return (unit, at + 1) if unit else ("", at)
+    unit = unit_called(text.original(at))
+    return _over_another(text, unit, at + 1) if unit else ("", at)
+
+
+def _over_another(text: Text, unit: str, at: int) -> tuple[str, int]:
+    """`km/h`, `kg per head`: the unit, and what it is divided by, where that stands at `at`."""
+    if at < len(text.words) and text.gap(at) == "/" and (whole := over(unit, unit_called(text.original(at)))):
+        return whole, at + 1
+    if text.words[at : at + 1] == ["per"] and at + 1 < len(text.words):
+        other = text.words[at + 1]
+        return over(unit, unit_called(text.original(at + 1))) or f"{unit}/{other}", at + 2
+    return unit, at
 
 
 _HAN_DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {
@@ -394,6 +354,7 @@ _APPROXIMATE = frozenset(
     "c ca circa about approximately approx around over nearly almost some est estimated ~ 约 約".split()
 )
 _TOLERANCE = 1e-9
+_SAID_ALWAYS = CURRENCIES | {"%", "°", "°c", "°f"}  # a sentence does not leave these out
 
 
 class Value:
@@ -447,23 +408,22 @@ class Value:
         """The words with their accents, where they have any."""
         return accented(self.text)
 
-    def is_number(self, number: Number, *, labelled: bool, unit: str = "", stated: str = "") -> bool:
+    def is_number(self, number: Number, *, labelled: bool, asked: Measure = BARE, stated: Measure = BARE) -> bool:
         """Whether `number` says the cell's number. `labelled`: its line or column is the cell's column, so that a
-        missing unit says nothing; `unit` is the one that the column asks for, `stated` the one in the page's own
-        label (`Height (ft)`). Another unit never matches."""
+        missing unit says nothing; `asked` is the unit and scale that the column gives, `stated` what the page's own
+        label gives (`Height (ft)`, `Sales (millions)`). Another unit never matches, nor one that nobody knows."""
         mine = self.number
-        if mine is None or not number.own or abs(number.value - mine.value) > _TOLERANCE * max(1.0, abs(mine.value)):
+        if mine is None or not number.own:
             return False
-        asked = mine.unit or unit
-        if asked and stated and not number.unit and asked != stated:
+        own = mine.in_full(asked)
+        if abs(number.in_full(stated) - own) > _TOLERANCE * max(1.0, abs(own)):
             return False
-        if number.unit == asked:
-            return True
-        if number.unit and asked:
+        unit = mine.unit or asked.unit
+        if number.unit:  # the page says a unit: so does the cell, or its column
+            return same_unit(number.unit, unit)
+        if unit and (number.word or (stated.unit and not same_unit(unit, stated.unit))):
             return False
-        if number.unit:  # neither the cell nor its column says a unit, the page does
-            return False
-        return labelled or (asked not in CURRENCIES | {"%", "°", "°c", "°f"} and not mine.unit)
+        return not unit or labelled or (unit not in _SAID_ALWAYS and not mine.unit)
 
     def is_day(self, day: Day) -> bool:
         """Whether `day` says the cell's date: the same parts, or more of them (`May 1994` of `3 May 1994`)."""
