@@ -202,9 +202,11 @@ class Pool:
         loop = asyncio.get_running_loop()
         addresses = await self._resolved(place)
         socket = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1)
-        secure = {"ssl": tls_context(), "server_hostname": place.host} if place.tls else {}
+        tls, name = (tls_context(), place.host) if place.tls else (None, None)
         try:
-            _, connection = await loop.create_connection(lambda: Connection(self._kept), sock=socket, **secure)
+            _, connection = await loop.create_connection(
+                lambda: Connection(self._kept), sock=socket, ssl=tls, server_hostname=name
+            )
         except BaseException:
             socket.close()
             raise
@@ -234,7 +236,7 @@ class Pool:
             )
             if secured is None:
                 raise broken("closed in the middle of the TLS handshake")
-            connection.transport = secured  # type: ignore[assignment]
+            connection.transport = secured
         except BaseException:
             connection.transport.abort()
             if not connection.lost.done():  # a failed handshake does not say so
