@@ -194,7 +194,8 @@ class Pool:
                     await self._tunnel(connection, self._proxy)
         except (OSError, FailedTry) as error:
             self._addresses = None
-            why = str(error) or f"no connection within {CONNECT_S:g} s"
+            late = isinstance(error, TimeoutError) and not str(error)
+            why = f"no connection within {CONNECT_S:g} s" if late else str(error) or type(error).__name__
             raise FailedTry(one_line(f"cannot connect to {where}: {why}"), unreachable=True) from error
         return connection
 
@@ -231,6 +232,8 @@ class Pool:
             await connection.ask(request.encode(), reading)
             if not 200 <= reading.reply().status < 300:
                 raise FailedTry(f"it answers {reading.reply().status} to CONNECT")
+            if connection.transport.is_closing():  # asyncio would wait for a handshake on it
+                raise broken("the proxy closed it after CONNECT")
             secured = await asyncio.get_running_loop().start_tls(
                 connection.transport, connection, tls_context(), server_hostname=self._origin.host
             )
