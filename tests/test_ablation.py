@@ -19,7 +19,11 @@ from filelock import FileLock
 from tests.points import signalled_at
 from tests.test_train_marl_loop import start as start  # the fixture
 from wideseek.cli import app
-from wideseek.cli.ablation import ARMS, SFT_TOKENS, Job, best_of, chosen_arms, probes, run_ablation, run_job
+from wideseek.cli.ablation.arms import ARMS, Job, chosen_arms
+from wideseek.cli.ablation.controls import SFT_TOKENS, best_of, learnt_tokens
+from wideseek.cli.ablation.measuring import probes
+from wideseek.cli.ablation.run import run_job
+from wideseek.cli.ablation.study import run_ablation
 from wideseek.errors import BadInput, RunDirError
 from wideseek.evals.ablation import (
     PLAN,
@@ -34,10 +38,10 @@ from wideseek.evals.ablation import (
 )
 from wideseek.evals.folder import write_whole
 from wideseek.policy.scripted import LABEL
-from wideseek.records import Rollout, Score, Task, read_jsonl
+from wideseek.records import Completion, Rollout, Score, Task, Trajectory, Turn, read_jsonl
 from wideseek.scoring.reward import Reward
 from wideseek.train.checkpoint import checkpoints
-from wideseek.train.groups import Group
+from wideseek.train.groups import Group, prefilled_tokens, sampled_tokens
 from wideseek.train.log import read_metrics
 from wideseek.train.questions import Question
 from wideseek.train.settings import MarlConfig, load_settings
@@ -62,7 +66,7 @@ def configured(**values: Any) -> MarlConfig:
 def test_groups_stand_for_their_arms_and_controls_bring_the_run_they_are_measured_against():
     assert chosen_arms(["roles"], controls=False) == (["joint", "lead", "sub"], {"roles"})
     assert chosen_arms(["depth"], controls=True)[0] == [
-        "joint", "single-768", "single-1280", "single", "sft", "best-of-n",
+        "joint", "single-768", "single-1280", "single", "sft", "sft-equal", "best-of-n",
     ]  # fmt: skip
     assert chosen_arms(["sft"], controls=False)[0] == ["joint", "sft"]
     assert chosen_arms(["width", "data"], controls=False) == (
@@ -107,9 +111,9 @@ def test_the_best_rollout_is_kept_where_it_is_better_than_the_mean():
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """nano-base trained for one step, and its two controls."""
+    """nano-base trained for one step, and its controls."""
     folder = tmp_path_factory.mktemp("ablation")
-    for arm in ("joint", "sft", "best-of-n"):
+    for arm in ("joint", "sft", "sft-equal", "best-of-n"):
         run_job(Job(arm, configured(out=str(folder / run_name(arm, 0))), folder))
     return folder
 
@@ -120,7 +124,9 @@ def test_a_run_is_a_training_with_what_was_measured_before_and_after(study):
     lines = read_metrics(study / "joint" / "seed-0" / "metrics.jsonl")
     assert run.start == {name: lines[0][f"eval_{name}_item_f1"] for name in ("greedy", "sampled")}
     assert run.final == {name: lines[-1][f"eval_{name}_item_f1"] for name in ("greedy", "sampled")}
-    assert run.tokens == {"sampled": lines[1]["sampled_tokens"], "learnt": lines[1]["computed_tokens"]}
+    of = {"sampled": "sampled_tokens", "prefilled": "prefilled_tokens", "learnt": "computed_tokens"}
+    assert run.tokens == {name: lines[1][figure] for name, figure in of.items()}
+    assert run.tokens["prefilled"] > 0
     assert run.seconds == lines[-1]["seconds"]
     assert (study / "joint" / "seed-0" / "model" / "config.json").is_file()
 
@@ -131,9 +137,11 @@ def test_controls_learn_from_the_same_questions_for_the_same_tokens(study):
     assert sft is not None
     assert best is not None
     assert sft.start == best.start == joint.start
-    assert sft.tokens["learnt"] == max(1, sum(joint.tokens.values()) // SFT_TOKENS) * SFT_TOKENS
+    wanted = joint.tokens["sampled"] + joint.tokens["learnt"]
+    assert sft.tokens["learnt"] == max(1, wanted // SFT_TOKENS) * SFT_TOKENS
     assert best.tokens["learnt"] == max(1, joint.tokens["learnt"] // SFT_TOKENS) * SFT_TOKENS
     assert best.tokens["sampled"] > 0
+    assert best.tokens["prefilled"] > 0
     assert set(sft.final) == set(best.final) == {"greedy", "sampled"}
     shown = {
         arm: list(read_jsonl(next((study / arm / "seed-0" / "demonstrations").glob("*.gz")), Rollout))
@@ -143,6 +151,40 @@ def test_controls_learn_from_the_same_questions_for_the_same_tokens(study):
     assert len(taught) == 2
     assert best_ones <= taught
     assert LABEL not in str(shown["sft"][0].answer)
+
+
+def test_compute_is_two_for_a_token_that_is_sampled_or_read_and_six_for_one_that_is_learnt():
+    run = Run(arm="joint", seed=0, start={}, final={}, seconds=1.0)
+    run.tokens = {"sampled": 1000, "prefilled": 500, "learnt": 300}
+    assert run.compute == 2 * 1500 + 6 * 300
+    sizes = {control: learnt_tokens(control, run) for control in ("sft", "sft-equal", "best-of-n")}
+    assert sizes == {"sft": 1300, "sft-equal": 800, "best-of-n": 300}
+
+
+def test_of_what_agents_are_given_equal_beginnings_are_prefilled_once():
+    def agent(*turns: tuple[list[int], list[int]]) -> Trajectory:
+        said = [Completion(prompt_ids=given, completion_ids=ids) for given, ids in turns]
+        return Trajectory(role="sub", turns=[Turn([], one) for one in said])
+
+    agents = [
+        agent(([1, 2, 3], [9]), ([4, 5], [8])),
+        agent(([1, 2, 3], [9]), ([4, 6], [8])),  # one new token
+        agent(([1, 2, 3], [7]), ([4, 5], [8])),  # two: they follow another word
+        agent(([5], [8])),
+    ]
+    rollouts = [Rollout(task=Task(question="?"), trajectories=agents[at : at + 2]) for at in (0, 2)]
+    nothing = [Score(), Score()], [Reward(0.0), Reward(0.0)]
+    group = Group(Question(0, Task(question="?"), 1, 0), rollouts, *nothing, [None, None])
+    assert prefilled_tokens([group]) == (3 + 2) + 1 + 2 + 1
+    assert sampled_tokens([group]) == 7
+
+
+def test_the_equal_control_takes_as_much_compute_as_what_it_stands_beside_and_no_update_more(study):
+    joint, equal = (read_run(study / arm / "seed-0") for arm in ("joint", "sft-equal"))
+    assert joint is not None
+    assert equal is not None
+    assert equal.tokens["sampled"] == equal.tokens["prefilled"] == 0, "the expert costs nothing"
+    assert 0 <= joint.compute - equal.compute < 6 * SFT_TOKENS
 
 
 def test_what_has_ended_is_not_trained_or_asked_again(study):

@@ -72,4 +72,4 @@ def test_a_comparison_reads_as_a_table():
     lines = compare(run(asked, [0, 0, 0]), run(asked, [1, 1, 0])).as_table().records()
     assert lines[2]["metric"] == "success (strict)"
     assert (lines[2]["A"], lines[2]["B"], lines[2]["B - A"], lines[2]["better"]) == ("0.000", "0.667", "+0.667", "2")
-    assert [line["metric"] for line in lines[3:]] == ["tokens", "US dollars", "model calls", "critical turns"]
+    assert [line["metric"] for line in lines[3:]] == ["tokens", "US dollars", "model calls", "critical steps"]

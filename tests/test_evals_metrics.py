@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from tests.helpers import delegate, script, table, team
 from wideseek.evals.metrics import (
-    critical_path,
+    critical_seconds,
+    critical_steps,
     levels_of,
     measure,
     metric_of,
@@ -22,10 +24,10 @@ from wideseek.evals.metrics import (
     summarise,
     summary_table,
 )
-from wideseek.evals.records import Attempt, Setup
+from wideseek.evals.records import Attempt, Setup, Work
 from wideseek.evals.stats import bootstrap_interval, holm, sign_flip_test, wilson_interval
 from wideseek.evidence import Levels
-from wideseek.records import Rollout, Task, Trajectory, Usage
+from wideseek.records import Completion, Rollout, Task, Trajectory, Turn, Usage
 
 NAN = math.nan
 MATRICES = st.integers(1, 6).flatmap(
@@ -183,7 +185,7 @@ async def test_what_agents_did_is_counted_from_what_ran():
     row = measure(attempt(task), rollout, crew.profile, crew.roles, timed=True)
     assert (row.searches, row.reads, row.subagents) == (2, 2, 2)
     assert (row.turns, row.width, row.depth) == (8, 2, 3)
-    assert row.critical_turns == 2 + 3
+    assert row.critical_steps == 2 + 3
     assert set(row.usage_by_role) == {"lead", "sub"}
     assert row.usage == row.usage_by_role["lead"] + row.usage_by_role["sub"]
     assert row.supported == 3 / 4  # the wrong height stands on no page
@@ -194,11 +196,58 @@ async def test_what_agents_did_is_counted_from_what_ran():
     assert resumed.seconds is resumed.critical_seconds is None
 
 
-def test_the_critical_path_takes_the_slowest_subagent_of_each_round():
-    paths = {"lead": 1.0, "lead/1.1": 5.0, "lead/1.2": 3.0, "lead/2.1": 2.0, "lead/2.2": 4.0}
-    runs = [Trajectory(role="lead" if path == "lead" else "sub", path=path, seconds=s) for path, s in paths.items()]
-    rollout = Rollout(task=Task(question="q"), trajectories=runs)
-    assert critical_path(rollout, lambda run: run.seconds) == 1 + 5 + 4
+Tree = list[list[Any]]
+"""An agent: of each of its turns the agents that it started there."""
+
+TREES = st.recursive(
+    st.lists(st.just([]), max_size=4), lambda agents: st.lists(st.lists(agents, max_size=3), max_size=4), max_leaves=12
+)
+
+
+def agents_of(tree: Tree, path: str = "lead") -> list[Trajectory]:
+    """The agents of a tree as a rollout holds them; each turn takes a second, and an agent what it has to wait for."""
+    own = Trajectory(role="lead" if path == "lead" else "sub", path=path, seconds=steps_of(tree))
+    own.turns = [Turn([], Completion(), 1.0) for _ in tree]
+    children = [(f"{path}/{t}.{i}", child) for t, turn in enumerate(tree, 1) for i, child in enumerate(turn, 1)]
+    return [own, *(agent for place, child in children for agent in agents_of(child, place))]
+
+
+def steps_of(tree: Tree) -> int:
+    """The formula: the sum over the turns of 1 + the longest of the agents started there."""
+    return sum(1 + max((steps_of(child) for child in turn), default=0) for turn in tree)
+
+
+@given(TREES)
+def test_critical_steps_are_the_turns_and_of_each_turn_the_longest_subagent_in_any_tree(tree):
+    rollout = Rollout(task=Task(question="q"), trajectories=agents_of(tree))
+    steps = critical_steps(rollout)
+    assert steps == steps_of(tree)
+    assert steps == critical_seconds(rollout)  # as each turn takes a second
+    assert rollout.depth <= steps <= sum(len(run.turns) for run in rollout.trajectories)
+
+
+@given(TREES, st.randoms())
+def test_the_order_in_which_agents_are_kept_changes_no_critical_step(tree, random):
+    runs = agents_of(tree)
+    shuffled = random.sample(runs, len(runs))
+    task = Task(question="q")
+    assert critical_steps(Rollout(task=task, trajectories=shuffled)) == steps_of(tree)
+
+
+def test_parallel_branches_of_a_deeper_tree_are_not_added_up():
+    reader: Tree = [[], [], []]
+    branch: Tree = [[reader, reader], [reader], []]  # 4 + 4 + 1
+    lead: Tree = [[branch, branch, reader], []]
+    rollout = Rollout(task=Task(question="q"), trajectories=agents_of(lead))
+    assert critical_steps(rollout) == (1 + 9) + 1
+
+
+def test_run_folders_that_called_them_critical_turns_are_read_and_written_as_critical_steps():
+    old = {"instance_id": "t", "trial": 0, "language": "en", "kind": "wide", "outcome": "scored", "critical_turns": 9}
+    row = msgspec.convert(old, Attempt)
+    work = msgspec.convert({"turns": 12.0, "critical_turns": 8.5}, Work)
+    assert (row.critical_steps, work.critical_steps) == (9, 8.5)
+    assert all("critical_turns" not in msgspec.to_builtins(one) for one in (row, work))
 
 
 # --------------------------------------------------------------------------------------------------------- statistics

@@ -79,7 +79,7 @@ async def test_the_expert_answers_every_task_of_the_pocket_world_at_width_ten(tm
     assert summary.official.success.avg == 1
     assert summary.supported == 1
     assert summary.work.width > 1
-    assert summary.work.critical_turns < summary.work.turns
+    assert summary.work.critical_steps < summary.work.turns
     assert not list((tmp_path / "run" / "attempts").iterdir())
     assert run.setup.width == 10
 

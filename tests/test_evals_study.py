@@ -21,7 +21,8 @@ from wideseek.evals.folder import EvalRun, load_run, write_whole
 from wideseek.evals.metrics import summarise
 from wideseek.evals.records import Attempt, Setup
 from wideseek.evals.run import evaluate
-from wideseek.evals.study import Limits, load_study, point_config, points_table, study_depth, study_width, write_study
+from wideseek.evals.study import Limits, load_study, point_config, study_depth, study_width
+from wideseek.evals.study_page import points_table, write_study
 from wideseek.records import Task, Usage, write_jsonl
 
 GOLD = table(*(f"| {name} | {height} |" for name, (height, _) in LIGHTHOUSES.items()))
@@ -66,6 +67,7 @@ class StandIn:
             outcome="scored" if scored else "policy",
             scores={"strict": {"f1_by_item": f1, "f1_by_row": f1, "score": float(f1 == 1)}} if scored else {},
             turns=int(2 + work),
+            critical_steps=int(2 + 24 / work) if config.workflow == "team" else int(2 + work),
             usage=Usage(1, int(1000 * work) if self.tokens else 0),
         )
 
@@ -251,15 +253,17 @@ async def test_a_study_writes_its_tables_its_picture_and_one_page(tmp_path):
     assert (rows[3]["arm"], rows[3]["turn_limit"], rows[3]["context_limit"]) == ("turns", "8", "16000")
     compared = list(csv.DictReader(written["equal-cost.csv"].open()))
     assert {(row["a"], row["b"], row["unit"]) for row in compared} == {
-        ("team", "single agent, turns", "tokens"),
-        ("team", "single agent, context", "tokens"),
+        ("team", f"single agent, {arm}", unit) for arm in ("turns", "context") for unit in ("tokens", "critical steps")
     }
+    assert [float(row["critical_steps"]) for row in rows[:3]] == [26, 6, 4]
     assert written["study.png"].read_bytes().startswith(b"\x89PNG")
     html = written["study.html"].read_text()
-    assert html.count("<svg") == 4
+    assert html.count("<svg") == 5
     assert "Every agent: at most 24 turns and 16,000 tokens of context" in html
     assert "src=" not in html
     assert "tokens per attempt" in html
+    assert "critical steps per attempt" in html
+    assert "width 1, 26 critical steps: 0.305" in html  # what a point of that chart says
 
 
 async def test_without_token_counts_the_cost_is_in_model_calls_and_the_page_says_so(tmp_path):
@@ -280,5 +284,5 @@ async def test_one_arm_makes_a_page_of_its_own(tmp_path):
     study = await study_width([1, 2], Config(), tmp_path, evaluate=StandIn())
     html = write_study(study)[-1].read_text()
     assert "<title>Width: stand-in on lighthouses</title>" in html
-    assert html.count("<svg") == 2
+    assert html.count("<svg") == 3
     assert msgspec.json.decode((tmp_path / "study.json").read_bytes())["arms"] == {"width": [1, 2]}

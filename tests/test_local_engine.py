@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from tests.clock import settled  # noqa: E402
+from tests.work import lines_run  # noqa: E402
 from wideseek.errors import BadInput, PolicyRejected, PolicyUnavailable  # noqa: E402
 from wideseek.policy.local import LocalEngine, cache, model, sampling, scheduler, weights  # noqa: E402
 from wideseek.policy.token import Request, Sampled  # noqa: E402
@@ -214,6 +216,43 @@ def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     assert torch.tensor(logprobs).exp().numpy() == pytest.approx(expected[tokens].numpy(), rel=1e-4)
 
 
+@pytest.mark.parametrize("peak", [0.0, 20.0], ids=["flat", "peaked"])
+def test_every_token_of_a_large_vocabulary_is_drawn_as_often_as_its_logged_probability_says(peak: float) -> None:
+    """By enumeration: all draws below the cumulative probability of a token give it or one before it, all above give
+    one behind it. So the total variation between what is drawn and what is logged is bounded, token by token."""
+    size, slack = 151_936, 1e-12
+    logits = torch.randn(1, size, generator=torch.Generator().manual_seed(1)) * 2.5
+    logits[0, 77_777] += peak
+    weights_ = (logits - logits.amax()).exp()
+    cumulative = np.cumsum(weights_[0].numpy().astype(np.longdouble))
+    edges = (cumulative / cumulative[-1]).astype(np.float64)
+    sums = sampling.part_sums(weights_)
+    for first in range(0, size, 8192):
+        edge = edges[first : first + 8192]
+        rows = len(edge)
+
+        def drawn(draws: np.ndarray, rows: int = rows) -> np.ndarray:
+            found = sampling.inverse_cdf(weights_.expand(rows, -1), sums.expand(rows, -1), draws)
+            return found[:, 0].numpy()
+
+        tokens = np.arange(first, first + rows)
+        assert (drawn(np.clip(edge - slack, 0, None)) <= tokens).all()
+        assert (drawn(np.minimum(edge + slack, 1 - 2**-53)) > tokens)[: size - 1 - first].all()
+    assert size * slack < 2e-7, "which is the most that the total variation can be"
+    _, logprobs = sampling.sample(logits.repeat(64, 1), sampling.Draws([1.0] * 64, [1.0] * 64, range(64), [3] * 64))
+    tokens, _ = sampling.sample(logits.repeat(64, 1), sampling.Draws([1.0] * 64, [1.0] * 64, range(64), [3] * 64))
+    share = weights_[0].double() / weights_[0].double().sum()
+    assert np.exp(logprobs) == pytest.approx(share[tokens].numpy(), rel=1e-5)
+
+
+def test_draws_have_all_the_bits_that_a_float64_holds() -> None:
+    draws = sampling.uniform(range(1000), [7] * 1000)
+    assert draws.dtype == np.float64
+    assert ((draws * 2**53) % 1 == 0).all()
+    assert ((draws * 2**24) % 1 != 0).any()
+    assert 0 <= draws.min() < draws.max() < 1
+
+
 def test_a_nucleus_holds_the_fewest_likeliest_tokens_and_its_probabilities_sum_to_one() -> None:
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().repeat(400, 1)
     draws = sampling.Draws([1.0] * 400, [0.7] * 400, list(range(400)), [0] * 400)
@@ -251,6 +290,51 @@ async def test_the_same_prompt_many_times_is_computed_once(make: MakeEngine, pla
     results = await asyncio.gather(*map(engine.sample, requests))
     assert engine.stats.prefilled == 100 + 7
     assert max(error_of(plain, *pair) for pair in zip(requests, results, strict=True)) < 1e-3
+
+
+def scheduled(of: Any, chunk: int, kv_tokens: int = 8192) -> Any:
+    shape = weights.Shape.of(of.config, "tiny")
+    fused = weights.Weights.of(shape, of.state_dict(), torch.float32, torch.device("cpu"), "tiny")
+    place = cache.Cache(shape, kv_tokens, torch.float32, torch.device("cpu"))
+    return scheduler.Scheduler(model.Model(shape, fused, 512), place, 8, chunk, "tiny")
+
+
+def test_a_request_is_hashed_once_however_long_it_waits_and_whoever_waits_beside_it(plain: Any) -> None:
+    """1,000 requests wait for the prompt that the first one computes, 25 steps long: counted in lines of code."""
+    prompt = some(random.Random(15), 401)
+
+    def lines_of_a_step(waiting: int) -> int:
+        runs, outcomes = scheduled(plain, chunk=16), []
+        with torch.inference_mode():
+            for seed in range(waiting):
+                runs.add(scheduler.Job(Request([*prompt, seed % VOCAB], 1, (), 1.0, 1.0, seed), outcomes.append))
+            runs.step()  # the first one has begun, the others are looked at
+            steps = [lines_run(runs.step) for _ in range(20)]
+            while runs.busy:
+                runs.step()
+        assert len(outcomes) == waiting
+        assert runs.stats.reused == (waiting - 1) * 401
+        return max(steps)
+
+    assert lines_of_a_step(1000) <= lines_of_a_step(2) + 10
+
+
+async def test_requests_that_wait_for_a_prefix_go_on_when_the_one_that_computes_it_is_called_off(
+    make: MakeEngine, plain: Any
+) -> None:
+    engine, prompt = make(plain, chunk=16), some(random.Random(16), 300)
+    held = Held(engine, 5)
+    requests = [Request([*prompt, number], 5, (), 1.0, 1.0, number) for number in range(4)]
+    tasks = [asyncio.create_task(engine.sample(request)) for request in requests]
+    await held.reached()
+    assert len(engine._scheduler._parked) == 1
+    tasks[0].cancel()
+    tasks[2].cancel()  # one that waits
+    await asyncio.gather(*tasks[::2], return_exceptions=True)
+    held.release()
+    for request, task in zip(requests[1::2], tasks[1::2], strict=True):
+        assert error_of(plain, request, await task) < 1e-3
+    assert not engine._scheduler._parked
 
 
 # --------------------------------------------------------------------------------------------------------------- memory
@@ -358,10 +442,7 @@ async def test_a_step_that_fails_ends_the_requests_and_not_the_engine(
 
 async def test_a_caller_that_leaves_after_the_engine_failed_harms_nobody(plain: Any) -> None:
     outcomes: list[Any] = []
-    shape = weights.Shape.of(plain.config, "tiny")
-    fused = weights.Weights.of(shape, plain.state_dict(), torch.float32, torch.device("cpu"), "tiny")
-    place = cache.Cache(shape, 1024, torch.float32, torch.device("cpu"))
-    runs = scheduler.Scheduler(model.Model(shape, fused, 512), place, 8, 64, "tiny")
+    runs = scheduled(plain, chunk=64)
     failed, next_one = (scheduler.Job(Request([1, 2], 4), outcomes.append) for _ in range(2))
     runs.add(failed)
     runs.step()

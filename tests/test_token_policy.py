@@ -58,7 +58,7 @@ def turns(*said: str | list[int]) -> Callable[[Request], str | list[int]]:
 
 
 def agent(**options: Any) -> Trajectory:
-    return Trajectory(role="sub", pending=list(OPENING), **options)
+    return Trajectory(role="sub", path="lead/1.1", pending=list(OPENING), **options)
 
 
 async def test_a_turn_holds_what_was_appended_sampled_and_read() -> None:

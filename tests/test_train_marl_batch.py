@@ -170,7 +170,7 @@ def test_twins_are_computed_once_and_keep_their_own_advantages() -> None:
     ids, places = list(range(40)), [38, 39]
     good, bad = sample(ids, places, [-9.0, -9.0], 1.0), sample(ids, places, [-9.0, -9.0], -1.0)
     row = forest([good, bad])
-    assert (len(row), len(row.places), len(row.labels)) == (40, 2, 4)
+    assert (len(row), len(row.places), len(row.labels)) == (39, 2, 4)
     found, update = gradients([good, bad], loss={"dual_clip": 1e6})
     assert update.clipped == 2, "the good twin is clipped and the bad one is not: their advantages must not be summed"
     assert any(float(grad.norm()) for grad in found.values())
@@ -179,7 +179,7 @@ def test_twins_are_computed_once_and_keep_their_own_advantages() -> None:
 def test_a_branching_node_predicts_several_children() -> None:
     shared = list(range(WORTH))
     row = forest([sample([*shared, 41, 42], [WORTH], [-1.0], 1.0), sample([*shared, 43, 44], [WORTH], [-1.0], 1.0)])
-    assert row.nodes == [WORTH, 2, 2]
+    assert row.nodes == [WORTH, 1, 1]
     assert row.paths == [[0], [0, 1], [0, 2]]
     assert row.places.tolist() == [WORTH - 1]
     assert (row.of.tolist(), row.labels.tolist()) == ([0, 0], [41, 43])
@@ -187,7 +187,7 @@ def test_a_branching_node_predicts_several_children() -> None:
 
 def test_what_is_too_short_to_share_is_not_parted() -> None:
     few = list(range(WORTH - 1))
-    row = forest([sample([*few, 41], [WORTH - 1], [-1.0], 1.0), sample([*few, 43], [WORTH - 1], [-1.0], 1.0)])
+    row = forest([sample([*few, 41, 42], [WORTH], [-1.0], 1.0), sample([*few, 43, 44], [WORTH], [-1.0], 1.0)])
     assert row.nodes == [WORTH, WORTH]
 
 
@@ -226,3 +226,20 @@ def test_tokens_are_reported_against_one_sequence_per_turn_and_merged_sequences(
     assert update.tokens < update.merged < update.by_turn
     two_turns = sample(range(20), [5, 6, 7, 15, 16], [-1.0] * 5, 1.0)
     assert two_turns.tokens_by_turn == 8 + 17
+
+
+# ------------------------------------------------------------------------------------------- what is not computed at all
+
+
+def test_what_stands_behind_the_last_trained_token_is_not_computed() -> None:
+    """A page that did not fit: the turn holds it and nothing that was sampled. So does a turn that is not trained."""
+    said = Completion(prompt_ids=[1, 2, 3], completion_ids=[4, 5], logprobs=[-2.0, -2.0])
+    full = Completion(prompt_ids=list(range(40)), completion_ids=[], logprobs=[], truncated="context")
+    later = Turn([], Completion(prompt_ids=[6], completion_ids=[7, 8], logprobs=[-1.0, -1.0]), trainable=False)
+    run = Trajectory(role="sub", turns=[Turn([], said), Turn([], full), later])
+    (trimmed,) = policy_samples([Rollout(task=Task(), trajectories=[run])], [1.0])
+    assert trimmed.ids.tolist() == [1, 2, 3, 4, 5]
+    found, update = gradients([trimmed])
+    assert update.tokens == 4, "the last token is predicted, and nothing from it"
+    whole = sample([1, 2, 3, 4, 5, *range(40), 6, 7, 8], [3, 4], [-2.0, -2.0], 0.5)
+    assert_same(gradients([whole])[0], found)

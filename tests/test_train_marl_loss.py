@@ -159,3 +159,29 @@ def test_one_agent_and_one_turn_is_the_grpo_of_trl(seed: int) -> None:
         assert mine.grad is not None, name
         assert other.grad is not None, name
         assert float((mine.grad - other.grad).norm() / other.grad.norm()) < 1e-5, name
+
+
+# ------------------------------------------------------------------------------------------------- far and near ratios
+
+
+@pytest.mark.parametrize("ratio_cap", [None, 2.0])
+@pytest.mark.parametrize("weight", [1.0, -1.0])
+@pytest.mark.parametrize("old", [-200.0, -89.0])
+def test_a_token_that_the_sampler_thought_impossible_leaves_the_gradient_of_all_finite(
+    old: float, weight: float, ratio_cap: float | None
+) -> None:
+    logprobs = torch.tensor([0.0, -1.0], requires_grad=True)  # in fp32, where exp(89) overflows
+    made = Targets(torch.tensor([old, -1.0]), torch.tensor([weight, 0.5]), torch.tensor([1.0, 0.5]))
+    objective = surrogate(logprobs, made, LossConfig(ratio_cap=ratio_cap))
+    objective.loss.backward()  # type: ignore[no-untyped-call]
+    assert logprobs.grad is not None
+    assert torch.isfinite(objective.loss)
+    assert torch.isfinite(logprobs.grad).all()
+    assert logprobs.grad[1] == -0.5, "the other token's is what it is alone"
+
+
+def test_the_estimate_of_kl_is_right_for_ratios_that_differ_in_the_last_digits_only() -> None:
+    near = torch.full((100_000,), 1e-4)
+    made = Targets(torch.zeros_like(near) - 1, torch.zeros_like(near), torch.zeros_like(near))
+    found = surrogate(near - 1, made, LossConfig()).kl
+    assert found == pytest.approx(100_000 * 1e-8 / 2, rel=0.01)  # in fp32, x² / 2 of each

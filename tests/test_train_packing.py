@@ -299,7 +299,7 @@ def test_muon_has_the_hidden_matrices_only():
     muon, adamw = Optimizers(model, OptimizerConfig(name="muon"))._parts
     assert isinstance(muon, torch.optim.Muon)
     assert {names[id(p)] for p in muon.param_groups[0]["params"]} == expected
-    rest = {names[id(p)] for p in adamw.param_groups[0]["params"]}
+    rest = {names[id(p)] for group in adamw.param_groups for p in group["params"]}
     assert rest == set(names.values()) - expected
     assert {"model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"} <= rest
 
@@ -350,8 +350,38 @@ def test_optimisers_do_not_take_the_state_of_others():
     learner = Learner(tiny(), OptimizerConfig())
     prepare(learner.model)
     learner.step(random_samples(20), 1.0)
-    with pytest.raises(ValueError, match=r"\(375, 32\), not \(375, 64\)"):
+    with pytest.raises(ValueError, match=r"\(64, 32\), not \(64, 64\)"):
         Optimizers(tiny(hidden_size=64), OptimizerConfig()).load(learner.optimizers.state())
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_weight_decay_spares_norms_and_embeddings(tied):
+    model = tiny(tie_word_embeddings=tied)
+    optimizers = Optimizers(model, OptimizerConfig(lr=0.1, weight_decay=0.5))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizers.step(1.0)
+    for name, p in model.named_parameters():
+        decays = "proj" in name or "lm_head" in name
+        assert torch.allclose(p, before[name] * (0.95 if decays else 1.0)), name
+
+
+def test_a_checkpoint_of_one_group_of_weights_goes_on_with_the_moments_of_each():
+    """As earlier versions wrote them."""
+    model = tiny()
+    old = torch.optim.AdamW(model.parameters(), lr=0.1)
+    for number, p in enumerate(model.parameters()):
+        p.grad = torch.full_like(p, float(number + 1))
+    old.step()
+    now = Optimizers(model, OptimizerConfig(weight_decay=0.1))
+    now.load([old.state_dict()])
+    (adamw,) = now._parts
+    assert len(adamw.param_groups) == 2
+    for number, p in enumerate(model.parameters()):
+        assert torch.equal(adamw.state[p]["exp_avg"], old.state[p]["exp_avg"])
+        assert float(adamw.state[p]["exp_avg"].flatten()[0]) == pytest.approx(0.1 * (number + 1))
+    assert [group["weight_decay"] for group in adamw.param_groups] == [0.1, 0.0]
 
 
 # ----------------------------------------------------------------------------------------------------------- measuring

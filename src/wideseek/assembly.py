@@ -152,7 +152,7 @@ def _chat_policy(name: ModelName, config: Config) -> Policy:
         sampling=_sampling(config),
         prices=_prices(name, config),
         **_server(name, config),
-        **config.chat.model_dump(include={"tool_calls", "extra"}),
+        **config.chat.model_dump(include={"tool_calls", "extra", "headers"}),
     )
 
 

@@ -19,6 +19,7 @@ from rapidfuzz import process
 
 from wideseek.errors import BadConfig
 from wideseek.redaction import without_login
+from wideseek.trust import check_servers
 
 LOCAL_FILE = "wideseek.toml"
 AUTO = "auto"
@@ -91,6 +92,7 @@ class ChatConfig(Section):
         "native", description="native: the server's tools field; text: <tool_call> in the text; chat only"
     )
     extra: dict[str, Any] = Field({}, description="further fields of every request body; chat only")
+    headers: dict[str, str] = Field({}, description="further headers of every request; no keys: they are written down")
 
 
 class TokensConfig(Section):
@@ -106,7 +108,9 @@ class TokensConfig(Section):
 class LocalConfig(Section):
     """Models that run in this process: local/FOLDER, nano."""
 
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: float32, and in a training that of its precision"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     kv_tokens: int | None = Field(None, ge=64, description="memory for keys and values, in tokens")
     max_batch: int = Field(64, ge=1, description="turns that are sampled at the same time")
@@ -187,10 +191,16 @@ class Config(Section):
     def load(cls, file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Self:
         """From `file` (default: `wideseek.toml` in this folder, if there) and dotted `overrides` (`None` is unset).
 
-        Raises `BadConfig` naming the file or option, the key, and the nearest right key or what is allowed.
+        Raises `BadConfig` naming the file or option, the key, and the nearest right key or what is allowed; also
+        where a file that was only found would send a key to a server that it names (`wideseek.trust`).
         """
         path = file or (Path(LOCAL_FILE) if Path(LOCAL_FILE).is_file() else None)
-        return cls.merged(read_toml(path) if path else {}, overrides or {}, path)
+        values = read_toml(path) if path else {}
+        if path and not file:
+            given = {key for key, value in (overrides or {}).items() if value is not None}
+            chosen = {key: value for key, value in values.items() if key not in given}
+            check_servers(chosen, str(path), f"give it as --config {path}")
+        return cls.merged(values, overrides or {}, path)
 
     def portable(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values with whole paths: the same in another folder."""

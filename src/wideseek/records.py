@@ -100,12 +100,16 @@ class Usage(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class ToolCall(msgspec.Struct, omit_defaults=True):
-    """A call as the model wrote it. `malformed` says what is wrong with a call that could not be read."""
+    """A call as the model wrote it. `malformed` says what is wrong with a call that could not be read.
+
+    `sent_back` has further fields of the server's, which it wants back as they are with the next request.
+    """
 
     id: str
     name: str
     arguments: dict[str, Any] = {}
     malformed: str | None = None
+    sent_back: dict[str, Any] = {}
 
 
 class Message(msgspec.Struct, omit_defaults=True, gc=False):
@@ -123,6 +127,9 @@ class Completion(msgspec.Struct, omit_defaults=True, kw_only=True):
     `truncated` says which limit cut it off: of the turn's tokens, of the context, or (`cut`) something else that the
     server did (a content filter, a stream that broke), and then `ending` has the server's word for it.
 
+    `sent_back` has further fields of the server's message (reasoning, signatures of thoughts), which it wants back as
+    they are with the next request.
+
     `completion_ids` and `logprobs` (one float per id, natural log, at the sampling temperature) and `prompt_ids` (the
     ids appended before it) are `None` where the backend speaks text only. `version` counts the weight updates of the
     model that said it: the oldest, where the weights changed meanwhile, and then `versions` has the one that sampled
@@ -134,6 +141,7 @@ class Completion(msgspec.Struct, omit_defaults=True, kw_only=True):
     tool_calls: list[ToolCall] = []
     truncated: Literal["turn_cap", "context", "cut"] | None = None
     ending: str = ""
+    sent_back: dict[str, Any] = {}
     usage: Usage = msgspec.field(default_factory=Usage)
     model: str = ""
     version: int = 0

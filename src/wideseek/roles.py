@@ -103,7 +103,7 @@ class Profile:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = folder.name
-        self._faces: dict[str, dict[str, ToolFace]] = {}
+        self._faces: dict[tuple[str, tuple[str, ...]], dict[str, ToolFace]] = {}
 
     @classmethod
     def load(cls, name: str | Path) -> Profile:
@@ -137,10 +137,11 @@ class Profile:
 
     def faces(self, role: Role) -> dict[str, ToolFace]:
         """The tools of a role by the name that the model calls them. A `[role.tool]` table overrides `[tool]`."""
-        if role.name not in self._faces:
+        key = (role.name, tuple(role.tools))
+        if key not in self._faces:
             faces = [self._face(role.name, tool) for tool in role.tools]
-            self._faces[role.name] = {face.schema.name: face for face in faces}
-        return self._faces[role.name]
+            self._faces[key] = {face.schema.name: face for face in faces}
+        return self._faces[key]
 
     def _face(self, role: str, tool: str) -> ToolFace:
         path = self._find("tools", "toml")

@@ -10,7 +10,6 @@ Both progress views only read the growing rollout: what they show is derived fro
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -27,10 +26,10 @@ from wideseek.api import Result, Watch
 from wideseek.evidence import Status
 from wideseek.export import MARKS, legend, readers, summary_line, with_sources
 from wideseek.records import Completion, Rollout, Trajectory
+from wideseek.screen import plain
 
 _MARKS = {None: ("…", "yellow"), "answer": ("✓", "green"), "error": ("✗", "red")}
 _OTHER_STOP = ("■", "magenta")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 OVERLONG = 30  # characters of a word that may be broken over lines
 
 
@@ -79,7 +78,7 @@ class LiveTree:
         seconds = run.seconds if run.stop else self._clock.seconds(run.path)
         return [
             name,
-            Text(" ".join(_plain(run.prompt).split()), style="" if run.stop is None else "dim"),
+            Text(" ".join(plain(run.prompt).split()), style="" if run.stop is None else "dim"),
             Text(_doing(run), style=style),
             Text(f"{run.usage.tokens:,} tok" if run.usage.tokens else ""),
             Text(f"{seconds:.0f} s"),
@@ -121,7 +120,7 @@ class PlainLines:
             for event, text in _events(run):
                 if (run.path, event) not in self._said:
                     self._said.add((run.path, event))
-                    self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+                    self._console.print(plain(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def show_result(result: Result, console: Console) -> None:
@@ -132,14 +131,14 @@ def show_result(result: Result, console: Console) -> None:
     """
     if not result.table.rows and result.status != "complete":
         said = result.reason if result.status == "failed" else f"Nothing was found yet: {result.reason}."
-        console.print(Text(_plain(said)), soft_wrap=not console.is_terminal)
+        console.print(Text(plain(said)), soft_wrap=not console.is_terminal)
         return
     if console.is_terminal and _columns_fit(result, console.width):
         console.print(_grid(result))
     elif console.is_terminal:
         _print_blocks(result, console)
     else:
-        console.print(_plain(with_sources(result)[0].to_markdown()), markup=False, highlight=False, soft_wrap=True)
+        console.print(plain(with_sources(result)[0].to_markdown()), markup=False, highlight=False, soft_wrap=True)
         console.print()
     _print_pages(result, console)
     for mark, meaning in legend(result):
@@ -147,11 +146,11 @@ def show_result(result: Result, console: Console) -> None:
         console.print(Text(shown, style="dim"), soft_wrap=not console.is_terminal)
     for note in result.notes:
         console.print(
-            f"note: {escape(_plain(note))}", style="yellow", highlight=False, soft_wrap=not console.is_terminal
+            f"note: {escape(plain(note))}", style="yellow", highlight=False, soft_wrap=not console.is_terminal
         )
     sound = result.status == "complete" and result.levels.supported == result.levels.found
     style = "green" if sound else "yellow"
-    console.print(Text(_plain(summary_line(result)), style=f"bold {style}"), soft_wrap=not console.is_terminal)
+    console.print(Text(plain(summary_line(result)), style=f"bold {style}"), soft_wrap=not console.is_terminal)
 
 
 def show_agents(rollout: Rollout, console: Console) -> None:
@@ -168,25 +167,27 @@ def show_trajectory(run: Trajectory, console: Console) -> None:
     for message in run.messages():
         if isinstance(message, Completion):
             if message.reasoning:
-                console.print(Text(_plain(message.reasoning), style="dim italic"))
+                console.print(Text(plain(message.reasoning), style="dim italic"))
             console.print(Text(f"── {run.role} says", style="bold green"))
-            console.print(Text(_plain(message.text)))
+            console.print(Text(plain(message.text)))
             for call in message.tool_calls:
-                console.print(Text(f"→ {call.name} {json.dumps(call.arguments, ensure_ascii=False)}", style="cyan"))
+                console.print(
+                    Text(plain(f"→ {call.name} {json.dumps(call.arguments, ensure_ascii=False)}"), style="cyan")
+                )
         else:
             console.print(Text(f"── {message.role}{' (error)' if message.error else ''}", style="bold blue"))
-            console.print(Text(_plain(message.text)))
-    console.print(Text(f"── stopped: {run.stop}{f': {run.error}' if run.error else ''}", style="bold"))
+            console.print(Text(plain(message.text)))
+    console.print(Text(plain(f"── stopped: {run.stop}{f': {run.error}' if run.error else ''}"), style="bold"))
 
 
 def _grid(result: Result) -> RichTable:
     table, _ = with_sources(result)
     grid = RichTable(show_lines=False, header_style="bold")
     for column in table.columns:
-        grid.add_column(escape(_plain(column)), overflow="fold")
+        grid.add_column(escape(plain(column)), overflow="fold")
     for row, evidence in zip(table.rows, result.evidence, strict=True):
         cells = [_styled(value, cell.status) for value, cell in zip(row, evidence, strict=False)]
-        grid.add_row(*cells, Text(row[-1], style="dim"))
+        grid.add_row(*cells, Text(plain(row[-1]), style="dim"))
     return grid
 
 
@@ -194,8 +195,8 @@ def _print_blocks(result: Result, console: Console) -> None:
     table, _ = with_sources(result)
     for row, evidence in zip(table.rows, result.evidence, strict=True):
         for column, value, cell in zip(table.columns, row, evidence, strict=False):
-            console.print(Text.assemble((f"{column}: ", "bold"), _styled(value, cell.status)))
-        console.print(Text(f"{table.columns[-1].strip()}: {row[-1]}", style="dim"))
+            console.print(Text.assemble((plain(f"{column}: "), "bold"), _styled(value, cell.status)))
+        console.print(Text(plain(f"{table.columns[-1].strip()}: {row[-1]}"), style="dim"))
         console.print()
 
 
@@ -205,23 +206,18 @@ def _print_pages(result: Result, console: Console) -> None:
     for number, url in enumerate(pages, 1):
         console.print(
             Text.assemble(
-                f"[{number}] ", (_plain(url), "underline" if console.is_terminal else ""), f"  read by {read_by[url]}"
+                f"[{number}] ", (plain(url), "underline" if console.is_terminal else ""), f"  read by {read_by[url]}"
             ),
             style="dim",
             soft_wrap=not console.is_terminal,
         )
 
 
-def _plain(text: str) -> str:
-    """Foreign text without the control characters that would steer the terminal."""
-    return _CONTROL.sub("\ufffd", text)
-
-
 _LEVEL_STYLES: dict[Status, str] = {"mentioned": "bold cyan", "unsupported": "bold yellow"}
 
 
 def _styled(value: str, status: Status) -> Text:
-    value = _plain(value)
+    value = plain(value)
     return Text.assemble(value, (MARKS[status], _LEVEL_STYLES[status])) if status in MARKS else Text(value)
 
 
@@ -291,7 +287,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _short(text: str, limit: int = 100) -> str:
-    text = " ".join(_plain(text).split())
+    text = " ".join(plain(text).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -19,6 +19,7 @@ import click
 from wideseek.cli import asking, pages, scores, studies, training
 from wideseek.cli.options import BAD_INPUT, FAILED, INTERRUPTED, replace_unknown_characters
 from wideseek.errors import WideseekError
+from wideseek.screen import plain
 
 
 @click.group(
@@ -43,12 +44,12 @@ def main() -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "wideseek"
-        print(f"{where}: {' '.join(error.format_message().split())} (see {where} --help)", file=sys.stderr)
+        print(f"{where}: {plain(' '.join(error.format_message().split()))} (see {where} --help)", file=sys.stderr)
         code = BAD_INPUT
     except WideseekError as error:
         if "--debug" in sys.argv:
             raise
-        print(f"wideseek: {error}", file=sys.stderr)
+        print(plain(f"wideseek: {error}"), file=sys.stderr)
         code = BAD_INPUT
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
         sys.stderr.close()
@@ -56,7 +57,7 @@ def main() -> None:
     except (OSError, UnicodeError) as error:
         if "--debug" in sys.argv:
             raise
-        print(f"wideseek: cannot read or write: {error}", file=sys.stderr)
+        print(plain(f"wideseek: cannot read or write: {error}"), file=sys.stderr)
         code = FAILED
     sys.exit(code or 0)
 

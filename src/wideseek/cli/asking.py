@@ -117,6 +117,7 @@ def _request(
 
     from wideseek.api import load_request, make_request
     from wideseek.config import Config
+    from wideseek.trust import check_servers
 
     if question == "-":
         question = sys.stdin.read()
@@ -127,6 +128,8 @@ def _request(
     before = load_request(resume)
     if columns or key or config:
         raise BadInput(f"{resume}: a resumed run keeps its columns, key and config: leave those options out")
+    kept = {name: value for name, value in before.config.items() if name not in given}
+    check_servers(kept, str(resume / "run.json"), "name the model again (--model)")
     merged = Config.merged(before.config, given)
     request = make_request(question or before.question, config=merged)
     return msgspec.structs.replace(request, contract=before.contract)

@@ -56,11 +56,13 @@ def print_table(table: Table) -> None:
     from rich.markup import escape
     from rich.table import Table as Grid
 
+    from wideseek.screen import plain
+
     screen = Console()
     if not screen.is_terminal:
-        click.echo(table.to_markdown())
+        click.echo(plain(table.to_markdown()))
         return
-    grid = Grid(*map(escape, table.columns))
+    grid = Grid(*(escape(plain(name)) for name in table.columns))
     for row in table.rows:
-        grid.add_row(*map(escape, row))
+        grid.add_row(*(escape(plain(cell)) for cell in row))
     screen.print(grid)

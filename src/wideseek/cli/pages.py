@@ -51,6 +51,7 @@ def search(query: str, corpus: Path | None, count: int, as_json: bool) -> None:
     import msgspec
 
     from wideseek.assembly import open_source
+    from wideseek.screen import plain
 
     async def hits() -> list[Any]:
         source = open_source(corpus)
@@ -64,5 +65,5 @@ def search(query: str, corpus: Path | None, count: int, as_json: bool) -> None:
         where = corpus or "the bundled pocket world"
         click.echo(f"no page of {where} matches the query: try other words, or the title of a page", err=as_json)
     for number, hit in enumerate(found, 1):
-        shown = f"{number}. {hit.title}\n   {hit.url}\n   {hit.snippet}"
+        shown = plain(f"{number}. {hit.title}\n   {hit.url}\n   {hit.snippet}")
         click.echo(msgspec.json.encode(hit) if as_json else shown)

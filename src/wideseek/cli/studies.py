@@ -33,7 +33,8 @@ def report(folder: Path) -> None:
             click.echo(path)
         return
     if (folder / "study.json").is_file():
-        from wideseek.evals.study import load_study, write_study
+        from wideseek.evals.study import load_study
+        from wideseek.evals.study_page import write_study
 
         for path in write_study(load_study(folder)):
             click.echo(path)
@@ -98,7 +99,7 @@ def depth(turns: str, context: str, **options: Any) -> int:
     return _study(partial(_study_depth, _numbers(turns), _numbers(context)), **options)
 
 
-@study.command(short_help="Train without each part of reinforcement learning, beside two controls.")
+@study.command(short_help="Train without each part of reinforcement learning, beside controls.")
 @click.argument("config", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--arms", default="roles", show_default=True, help="Arms or groups, commas between; see above.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each arm.")
@@ -130,11 +131,13 @@ def ablation(
     depth     single-768, single-1280, single: one agent, trained and asked at that context
     all       all of these
 
-    Two controls stand beside them: sft (the expert's demonstrations of the same questions, for as many tokens as
-    joint computed) and best-of-n (the start's best rollouts of the same questions, learnt from). The same command again
-    goes on where it stopped. Writes summary.json, CSV, PNG and one HTML page into --out.
+    Three controls stand beside them: sft (the expert's demonstrations of the same questions, for as many tokens as
+    joint sampled and learnt from), sft-equal (the same, for as much compute as joint took) and best-of-n (the start's
+    best rollouts of the same questions, learnt from). The same command again goes on where it stopped. Writes
+    summary.json, CSV, PNG and one HTML page into --out.
     """
-    from wideseek.cli.ablation import GROUPS, chosen_arms, run_ablation
+    from wideseek.cli.ablation.arms import GROUPS, chosen_arms
+    from wideseek.cli.ablation.study import run_ablation
     from wideseek.config import read_overrides
     from wideseek.evals.ablation import load_ablation, read_plan, summary, write_ablation
 
@@ -198,7 +201,7 @@ def _study(
     from wideseek.api import run
     from wideseek.config import Config, read_overrides
     from wideseek.evals.run import evaluate_bench
-    from wideseek.evals.study import points_table, write_study
+    from wideseek.evals.study_page import points_table, write_study
 
     given = {name: value for name, value in options.items() if value is not None}
     settled = Config.load(config, given | read_overrides(settings))

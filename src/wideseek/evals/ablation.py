@@ -32,6 +32,7 @@ from wideseek.evals.plots import SHARE, Axis, Chart, Point, Series, at_values, s
 
 PLAN, RESULT = "ablation.json", "result.json"
 DECODINGS = ("greedy", "sampled")
+FORWARD, LEARNING = 2, 6  # FLOP per parameter and token: a multiplication and an addition; backward costs two forwards
 Measured = dict[str, float]
 """Item F1 by decoding: `greedy` and `sampled` (`em` of short answers where they were asked)."""
 
@@ -54,7 +55,8 @@ class Run(msgspec.Struct, kw_only=True):
     """One arm, trained with one seed.
 
     `start` and `final` are measured on the fixed questions; `probes` at the end, otherwise (`width 3`).
-    `tokens`: how many were `sampled` and how many `learnt` from, each as often as it was computed. `cpu_seconds` is the
+    `tokens`: how many were `sampled`, how many `prefilled` (given to the agents; of a step, what begins alike once),
+    and how many `learnt` from, each as often as it was computed. `cpu_seconds` is the
     processor time of the last sitting, `seconds` the time of all sittings. `curve` has a line per measured step;
     `reward` is smoothed.
     """
@@ -71,6 +73,12 @@ class Run(msgspec.Struct, kw_only=True):
     probes: dict[str, Measured] = {}
     curve: list[tuple[int, Measured]] = []
     reward: list[tuple[int, float]] = []
+
+    @property
+    def compute(self) -> int:
+        """FLOP per parameter: `FORWARD` for a token that was sampled or prefilled, `LEARNING` for one learnt from."""
+        read = self.tokens.get("sampled", 0) + self.tokens.get("prefilled", 0)
+        return FORWARD * read + LEARNING * self.tokens.get("learnt", 0)
 
 
 class Spread(msgspec.Struct):
@@ -166,6 +174,7 @@ def _values(run: Run) -> dict[str, float]:
     for probe, measured in run.probes.items():
         found |= {f"{probe.replace(' ', '_')}_{decoding}": value for decoding, value in measured.items()}
     work = {f"tokens_{name}": float(count) for name, count in run.tokens.items()}
+    work |= {"compute": float(run.compute)} if run.tokens else {}
     return {**found, **run.figures, **work, "seconds": run.seconds, "cpu_seconds": run.cpu_seconds}
 
 

@@ -153,7 +153,7 @@ def _costs(tasks: Sequence[Task], run_a: EvalRun, run_b: EvalRun) -> list[Cost]:
         Cost("tokens", fmean(row.usage.tokens for row in a), fmean(row.usage.tokens for row in b)),
         Cost("US dollars", fmean(row.usage.usd for row in a), fmean(row.usage.usd for row in b)),
         Cost("model calls", _calls(a), _calls(b)),
-        Cost("critical turns", fmean(row.critical_turns for row in a), fmean(row.critical_turns for row in b)),
+        Cost("critical steps", fmean(row.critical_steps for row in a), fmean(row.critical_steps for row in b)),
     ]
 
 

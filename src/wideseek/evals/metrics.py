@@ -7,8 +7,8 @@ over the scored trials of each task (WideSearch, arXiv 2508.07999, section 4):
     Pass@N = Max@N of success       bound = mean over all planned attempts, unscored ones as 0
 
 A wide task succeeds when its table is right in every cell (`score`), a deep one when the judge accepts its answer
-(`judged`). Intervals are over tasks: bootstrap of Avg@N, Wilson for success. The critical path of an attempt is what
-would remain with unlimited parallel hardware: the lead's own turns, and the slowest subagent of each round.
+(`judged`). Intervals are over tasks: bootstrap of Avg@N, Wilson for success. `critical_steps` is how long an attempt
+would take with unlimited parallel hardware, counted in turns.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def measure(attempt: Attempt, rollout: Rollout, profile: Profile, roles: Mapping
     attempt.usage = rollout.usage
     for run in rollout.trajectories:
         attempt.usage_by_role[run.role] = attempt.usage_by_role.get(run.role, Usage()) + run.usage
-    attempt.critical_turns = int(critical_path(rollout, lambda run: len(run.turns)))
+    attempt.critical_steps = critical_steps(rollout)
     if timed:
-        attempt.seconds, attempt.critical_seconds = rollout.seconds, critical_path(rollout, _own_seconds)
+        attempt.seconds, attempt.critical_seconds = rollout.seconds, critical_seconds(rollout)
     return attempt
 
 
@@ -101,18 +101,32 @@ def tool_calls(rollout: Rollout, profile: Profile, roles: Mapping[str, Role]) ->
     return counts
 
 
-def critical_path(rollout: Rollout, cost: Callable[[Trajectory], float]) -> float:
-    """The lead's own cost, and of each of its rounds the dearest subagent's."""
-    rounds: dict[str, float] = defaultdict(float)
-    for run in rollout.trajectories[1:]:
-        number = run.path.rpartition(".")[0]
-        rounds[number] = max(rounds[number], cost(run))
-    return cost(rollout.lead) + sum(rounds.values())
+def critical_steps(rollout: Rollout) -> int:
+    """How many turns have to be taken one after another, however many agents may work side by side.
+
+        steps(agent) = sum over its turns t of (1 + max of steps(child) over the children that it started in t, else 0)
+
+    and of the rollout, steps(lead). Agents of one turn work at the same time, so that only the longest counts; turns of
+    one agent follow each other. It lies between `depth` (the turns of one agent) and all turns. As in the critical
+    steps of PARL (Kimi K2.5), for trees of any depth.
+    """
+    return int(_longest_path(rollout, lambda run, waits: len(run.turns)))
 
 
-def _own_seconds(run: Trajectory) -> float:
-    """An agent's wall time; of an agent that waits for others, the time of its own turns."""
-    return run.seconds if run.role != "lead" else sum(turn.seconds for turn in run.turns)
+def critical_seconds(rollout: Rollout) -> float:
+    """The same path in seconds: an agent's wall time, and of one that waits for others the time of its own turns."""
+    return _longest_path(rollout, lambda run, waits: sum(turn.seconds for turn in run.turns) if waits else run.seconds)
+
+
+def _longest_path(rollout: Rollout, own: Callable[[Trajectory, bool], float]) -> float:
+    """What the lead takes: each agent its `own` (agent, whether it started others), and its rounds' longest agents."""
+    rounds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))  # of an agent's path: round, longest
+    for run in sorted(rollout.trajectories, key=lambda run: -run.path.count("/")):  # children before their parents
+        took = own(run, bool(rounds[run.path])) + sum(rounds[run.path].values())
+        parent, _, place = run.path.rpartition("/")
+        number = place.partition(".")[0]
+        rounds[parent][number] = max(rounds[parent][number], took)
+    return sum(rounds[""].values())
 
 
 # ------------------------------------------------------------------------------------------------------- all attempts
@@ -226,7 +240,7 @@ def _problems(attempts: Iterable[Attempt]) -> list[str]:
 def _work(attempts: Sequence[Attempt]) -> Work:
     if not attempts:
         return Work()
-    names = ("searches", "reads", "subagents", "turns", "width", "depth", "critical_turns")
+    names = ("searches", "reads", "subagents", "turns", "width", "depth", "critical_steps")
     return Work(
         **{name: fmean(getattr(row, name) for row in attempts) for name in names},
         tokens=fmean(row.usage.tokens for row in attempts),

@@ -3,8 +3,9 @@
     Chart -> to_svg     inline, without a dependency; colours are the page's (`--s0` ... and `currentColor`)
     Chart -> save_png   several charts as panels of one picture (matplotlib, the extra `plots`)
 
-A chart has two axes and series of points; a point may have an interval (a bar up and down) and a name (shown on
-hover). An axis is linear or logarithmic; what is not given (range, ticks) follows from the points.
+A chart has two axes and series of points; a point may have an interval (a bar up and down), a name (shown on
+hover) and a label (beside it). An axis is linear or logarithmic; what is not given (range, ticks) follows from the
+points.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ TICK_GAP = 30  # units between two tick labels at least
 
 @dataclass(frozen=True)
 class Point:
-    """`low` and `high` are the ends of its interval."""
+    """`low` and `high` are the ends of its interval; `name` is shown on hover, `label` stands beside it."""
 
     x: float
     y: float
     low: float | None = None
     high: float | None = None
     name: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,9 @@ def _series(series: Series, x: _Scale, y: _Scale) -> Iterator[str]:
             ends = f'y1="{y(point.low):.1f}" y2="{y(point.high):.1f}"'
             yield f'<line class="interval" x1="{at}" x2="{at}" {ends}/>'
         yield f'<circle cx="{at}" cy="{y(point.y):.1f}" r="{4 if series.kind == "line" else 3.5}">{title}</circle>'
+        if point.label:
+            place = f'x="{x(point.x) + 7:.1f}" y="{y(point.y) + 12:.1f}"'
+            yield f'<text class="tick" {place}>{html.escape(point.label)}</text>'
 
 
 # -------------------------------------------------------------------------------------------------------------- PNG
@@ -286,3 +291,6 @@ def _draw_series(panel: Any, series: Series, colour: str, marker: str) -> None:
     for point in series.points:
         if point.low is not None and point.high is not None:
             panel.vlines(point.x, point.low, point.high, color=colour, alpha=0.45, linewidth=3)
+        if point.label:
+            beside = {"xytext": (6, -11), "textcoords": "offset points"}
+            panel.annotate(point.label, (point.x, point.y), fontsize=8, color="#444444", **beside)

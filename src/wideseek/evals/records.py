@@ -56,7 +56,18 @@ class Setup(msgspec.Struct, kw_only=True):
     format: int = FORMAT
 
 
-class Attempt(msgspec.Struct, omit_defaults=True, kw_only=True):
+class _Steps(msgspec.Struct, kw_only=True):
+    """Critical steps (`evals.metrics.critical_steps`), read under their name of older run folders as well."""
+
+    critical_steps: float
+    critical_turns: float | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if self.critical_turns is not msgspec.UNSET:
+            self.critical_steps, self.critical_turns = self.critical_turns, msgspec.UNSET
+
+
+class Attempt(_Steps, omit_defaults=True, kw_only=True):
     """One attempt at one task.
 
     `scores` maps a mode to the parts of its score; a mode whose judge failed is not in it. `problem` says why there is
@@ -65,8 +76,7 @@ class Attempt(msgspec.Struct, omit_defaults=True, kw_only=True):
     holds, by role in `usage_by_role`; `spent` what was paid, replies that no longer fit after a resume included.
 
     `seconds` and `critical_seconds` are `None` for an attempt that was partly taken from a journal: its model calls
-    took no time. The critical path is the lead's own work and the slowest subagent of each round, in seconds and in
-    turns.
+    took no time. `critical_steps` (turns) and `critical_seconds` are the longest path through the agent tree.
     """
 
     instance_id: str
@@ -91,7 +101,7 @@ class Attempt(msgspec.Struct, omit_defaults=True, kw_only=True):
     judge_usage: Usage = msgspec.field(default_factory=Usage)
     seconds: float | None = None
     critical_seconds: float | None = None
-    critical_turns: int = 0
+    critical_steps: float = 0
 
     @property
     def place(self) -> tuple[str, int]:
@@ -134,7 +144,7 @@ class Scores(msgspec.Struct, kw_only=True):
     contains: Metric | None = None
 
 
-class Work(msgspec.Struct, kw_only=True):
+class Work(_Steps, kw_only=True):
     """What an attempt did, as means over the attempts that ended; times over those that ran in one go (`timed`)."""
 
     searches: float = 0.0
@@ -145,7 +155,7 @@ class Work(msgspec.Struct, kw_only=True):
     depth: float = 0.0
     tokens: float = 0.0
     usd: float = 0.0
-    critical_turns: float = 0.0
+    critical_steps: float = 0.0
     seconds: float | None = None
     critical_seconds: float | None = None
     timed: int = 0

@@ -259,7 +259,7 @@ def _work(summary: Summary) -> str:
     work, costs = summary.work, summary.costs
     names = ("searches", "reads", "subagents", "turns", "width", "depth")
     rows = [[name, f"{getattr(work, name):,.1f}"] for name in names]
-    rows.append(["turns on the critical path", f"{work.critical_turns:,.1f}"])
+    rows.append(["critical steps", f"{work.critical_steps:,.1f}"])
     rows.append(["tokens", f"{work.tokens:,.0f}"])
     if work.seconds is not None and work.critical_seconds is not None:
         rows.append(["seconds", f"{work.seconds:,.1f}"])

@@ -43,7 +43,7 @@ def split_reasoning(text: str) -> tuple[str, str]:
     Without an opening tag everything before `</think>` is reasoning (Qwen's template writes the tag into the prompt);
     a block that opens the text and never closes is reasoning to the end. Any other stray tag is text.
     """
-    start, end = text.find(THINK), text.find(THINK_END)
+    start, end = text.find(THINK), _end_of_thinking(text)
     if end < 0:
         opened = text.lstrip().startswith(THINK)
         return (text[start + len(THINK) :].strip(), "") if opened else ("", text.strip())
@@ -52,6 +52,14 @@ def split_reasoning(text: str) -> tuple[str, str]:
     else:
         before, reasoning = "", text[:end]
     return reasoning.strip(), (before + text[end + len(THINK_END) :]).strip()
+
+
+def _end_of_thinking(text: str) -> int:
+    """Where the first closing tag stands that is not quoted in a table's row or as code; -1 where there is none."""
+    end = text.find(THINK_END)
+    while end >= 0 and (text[text.rfind("\n", 0, end) + 1 : end].lstrip().startswith("|") or text[:end].endswith("`")):
+        end = text.find(THINK_END, end + 1)
+    return end
 
 
 def read_calls(text: str, turn: int = 0) -> tuple[str, list[ToolCall]]:
@@ -136,11 +144,16 @@ def _checked_arguments(arguments: Any) -> dict[str, Any]:
 
 
 def _parse_arguments(text: str) -> Any:
-    if not text.strip():
-        return None
-    value, end = _read_json(text, _skip_space(text, 0))
-    if text[end:].strip():
-        raise _Unreadable(f"arguments go on after their JSON object, at character {end}: {_excerpt(text, end)}")
+    value: Any = text
+    for _ in range(2):  # some servers encode the arguments twice
+        if not isinstance(value, str):
+            break
+        text = value
+        if not text.strip():
+            return None
+        value, end = _read_json(text, _skip_space(text, 0))
+        if text[end:].strip():
+            raise _Unreadable(f"arguments go on after their JSON object, at character {end}: {_excerpt(text, end)}")
     return value
 
 

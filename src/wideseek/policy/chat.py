@@ -11,25 +11,16 @@ again and given up, in `server`. Cancelling a call ends it at once. It speaks te
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from wideseek.errors import PolicyRejected
 from wideseek.policy.base import Prices, Sampling, ToolSchema
 from wideseek.policy.failures import ContextFull
+from wideseek.policy.reply import Choice, Reply, breaks_off, read_reply, read_said
 from wideseek.policy.server import MAX_BODY_MB, Server
-from wideseek.policy.wire import (
-    Choice,
-    Counted,
-    Reply,
-    breaks_off,
-    encode,
-    native_messages,
-    native_tools,
-    read_reply,
-    read_said,
-    text_messages,
-)
+from wideseek.policy.wire import encode, native_messages, native_tools, text_messages, without_sent_back
 from wideseek.records import Completion, Message, ToolCall, Trajectory, Usage
 
 MIN_ROOM = 256  # tokens; with less left in the context no useful turn fits
@@ -45,8 +36,8 @@ class ChatPolicy:
 
     * `model` is the server's name for it; `None` takes the only one that the server lists, asked at first use.
       `name` is how users write it (`model` where not given). `base_url` is what stands before `/chat/completions`.
-    * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency`, `backoff_s` and `max_body_mb` say how the server is
-      reached (`Server`).
+    * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency`, `backoff_s`, `max_body_mb` and `headers` say how the
+      server is reached (`Server`).
     * `tool_calls="text"` writes the tools into the system message and reads calls from text only, for servers without
       native tool calls. In either mode calls written as text are read, if tools were offered.
     * `extra` is merged into the request's body last; a `None` in it removes a field (servers refuse unknown ones).
@@ -77,6 +68,7 @@ class ChatPolicy:
         extra: dict[str, Any] | None = None,
         backoff_s: float = 0.5,
         max_body_mb: float = MAX_BODY_MB,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.sampling = sampling or Sampling()
         self._server = Server(
@@ -88,34 +80,70 @@ class ChatPolicy:
             concurrency=concurrency,
             backoff_s=backoff_s,
             max_body_mb=max_body_mb,
+            headers=headers,
         )
         self.name = name or model or self._server.base_url
         self._model = model
         self._in_text = tool_calls == "text"
         self._prices = prices or Prices()
         self._extra = extra or {}
+        self._takes_thoughts = True  # until the server refuses them
         self._says_endings = False  # whether the server has ever said why an answer ended
         self._cap_field = "max_completion_tokens" if _is_openai(base_url) else "max_tokens"
 
     async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
-        """The next turn. Raises `PolicyRejected` and `PolicyUnavailable` with one line: where, what, what next."""
+        """The next turn. Raises `PolicyRejected` and `PolicyUnavailable` with one line: where, what, what next.
+
+        A turn that says nothing, or only reasons, is asked for once more. Its `usage` then has the prompt of the last
+        request, which is what the context holds, and the answers and the money of both.
+        """
+        said = await self._turn(trajectory, tools)
+        if said.text or said.tool_calls or said.truncated:
+            return said
+        again = await self._turn(trajectory, tools, sample=1)
+        spent, last = said.usage, again.usage
+        again.usage = Usage(
+            spent.calls + last.calls,
+            last.prompt_tokens,
+            spent.completion_tokens + last.completion_tokens,
+            spent.usd + last.usd,
+        )
+        return again
+
+    async def _turn(self, trajectory: Trajectory, tools: Sequence[ToolSchema], sample: int = 0) -> Completion:
+        """One turn; another `sample` of the same one has another seed."""
         length = estimated_length(trajectory, tools)
         room = trajectory.context_tokens - length
         if room < MIN_ROOM:
             return Completion(truncated="context", model=self.name)
         cap, limit = self._turn_cap(room)
-        request = await self._request(trajectory, tools)
+        try:
+            reply, limit = await self._reply(trajectory, tools, cap, limit, sample)
+        except ContextFull:
+            return Completion(truncated="context", model=self.name, usage=Usage(calls=1))
+        return self._completion(reply, trajectory, length, limit, offered=bool(tools))
+
+    async def _reply(
+        self, trajectory: Trajectory, tools: Sequence[ToolSchema], cap: int | None, limit: Limit, sample: int
+    ) -> tuple[Reply, Limit]:
+        """The server's reply, and which limit is reached if it was cut off for its length. Raises `ContextFull`.
+
+        A server that refuses the `tools` field is asked with the tools in the text, now and from then on.
+        """
+        request = await self._request(trajectory, tools, sample)
         try:
             try:
-                reply = await self._answer(request, cap)
+                return await self._answer(request, cap), limit
             except ContextFull:
                 if cap is None:
                     raise
                 # The server's context may be shorter than ours: what it has left can be enough without our cap.
-                reply, limit = await self._answer(request, None), "context"
-        except ContextFull:
-            return Completion(truncated="context", model=self.name, usage=Usage(calls=1))
-        return self._completion(reply, trajectory, length, limit, offered=bool(tools))
+                return await self._answer(request, None), "context"
+        except PolicyRejected as refusal:
+            if "tools" not in request or not _NO_TOOLS.search(str(refusal)):
+                raise
+            self._in_text = True
+            return await self._reply(trajectory, tools, cap, limit, sample)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -132,7 +160,7 @@ class ChatPolicy:
             return room, "context"
         return None, "turn_cap"
 
-    async def _request(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> dict[str, Any]:
+    async def _request(self, trajectory: Trajectory, tools: Sequence[ToolSchema], sample: int) -> dict[str, Any]:
         request: dict[str, Any] = {
             "model": self._model or (await self._server.served(None)).id,
             "messages": text_messages(trajectory, tools) if self._in_text else native_messages(trajectory),
@@ -141,7 +169,7 @@ class ChatPolicy:
             request["tools"] = native_tools(tools)
         if self.sampling.temperature is not None:
             request["temperature"] = self.sampling.temperature
-            request["seed"] = (trajectory.seed + len(trajectory.turns)) & 0x7FFFFFFF
+            request["seed"] = (trajectory.seed + len(trajectory.turns) + (sample << 20)) & 0x7FFFFFFF
         if self.sampling.top_p is not None:
             request["top_p"] = self.sampling.top_p
         return request
@@ -149,14 +177,24 @@ class ChatPolicy:
     async def _answer(self, request: dict[str, Any], cap: int | None) -> Reply:
         body = {**request, self._cap_field: cap, **self._extra}
         sent = {field: value for field, value in body.items() if value is not None}
-        return await self._server.ask("/chat/completions", encode(sent), read_reply)
+        if not self._takes_thoughts:
+            sent["messages"] = without_sent_back(sent["messages"])
+        try:
+            return await self._server.ask("/chat/completions", encode(sent), read_reply)
+        except PolicyRejected as refusal:
+            plain = without_sent_back(sent["messages"])
+            if plain == sent["messages"] or not _THOUGHTS.search(str(refusal)):
+                raise
+            reply = await self._server.ask("/chat/completions", encode({**sent, "messages": plain}), read_reply)
+            self._takes_thoughts = False
+            return reply
 
     # --------------------------------------------------------------------------------------------------- the reply
 
     def _completion(
         self, reply: Reply, trajectory: Trajectory, length: int, limit: Limit, *, offered: bool
     ) -> Completion:
-        choice = reply.choices[0]
+        choice = reply.choice
         reasoning, text, calls = read_said(choice.message, len(trajectory.turns), written=offered)
         usage = self._usage(reply, length)
         full = usage.tokens >= trajectory.context_tokens
@@ -165,6 +203,7 @@ class ChatPolicy:
             text=text,
             reasoning=reasoning,
             tool_calls=calls,
+            sent_back=choice.message.sent_back,
             truncated=truncated,
             ending=f"finish_reason: {choice.word or 'none'}" if truncated == "cut" else "",
             usage=usage,
@@ -187,14 +226,22 @@ class ChatPolicy:
 
     def _usage(self, reply: Reply, length: int) -> Usage:
         """The tokens that the server counted, estimated where it does not say; `length` is the prompt's estimate."""
-        counted, said = reply.usage or Counted(), reply.choices[0].message
+        counted, said = reply.usage, reply.choice.message
         prompt, completion = counted.prompt_tokens, counted.completion_tokens
         if prompt is None:
             prompt = length
         if completion is None:
-            arguments = sum(len(encode(call.function.arguments)) // 4 for call in said.tool_calls or ())
+            arguments = sum(len(encode(call.arguments)) // 4 for call in said.tool_calls)
             completion = arguments + estimated_tokens(said.text) + estimated_tokens(said.thought)
         return Usage(1, prompt, completion, self._prices.usd(prompt, completion))
+
+
+_NO_TOOLS = re.compile(
+    r"not support\W+(the )?(use of )?(tool|function)|(tool|function)s?( use| calling| calls)? (is|are) not supported"
+    r"|tool choice requires|support tool use|tools param requires",  # vLLM, OpenRouter, llama.cpp
+    re.IGNORECASE,
+)
+_THOUGHTS = re.compile(r"reasoning|thinking|thought|extra_content", re.IGNORECASE)  # in a refusal of such fields
 
 
 def _is_openai(base_url: str) -> bool:
@@ -218,13 +265,17 @@ def estimated_tokens(text: str) -> int:
 def estimated_length(trajectory: Trajectory, tools: Sequence[ToolSchema]) -> int:
     """About how many tokens the next request has: counted up to the last turn where known, estimated from there."""
     last = trajectory.turns[-1].completion if trajectory.turns else None
-    # Reasoning was counted when it was said, but it is not sent back.
-    counted = max(last.usage.prompt_tokens, last.usage.tokens - estimated_tokens(last.reasoning)) if last else 0
+    # Reasoning was counted when it was said: it is in the next request where the server wants it back, else not.
+    dropped = estimated_tokens(last.reasoning) if last and not last.sent_back else 0
+    counted = max(last.usage.prompt_tokens, last.usage.tokens - dropped) if last else 0
     if counted:
         return counted + sum(_message_tokens(message) for message in trajectory.pending)
     return len(encode(tools)) // 4 + sum(_message_tokens(said) for said in trajectory.messages())
 
 
 def _message_tokens(said: Message | Completion) -> int:
-    calls = sum(len(encode(call.arguments)) // 4 for call in said.tool_calls) if isinstance(said, Completion) else 0
-    return estimated_tokens(said.text) + calls + MESSAGE_TOKENS
+    further = 0
+    if isinstance(said, Completion):
+        further = sum(len(encode(call.arguments)) // 4 for call in said.tool_calls)
+        further += estimated_tokens(said.reasoning) if said.sent_back else 0
+    return estimated_tokens(said.text) + further + MESSAGE_TOKENS

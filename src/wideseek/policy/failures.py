@@ -5,7 +5,9 @@
     says it gave up (`wire.read_reply`)                                              `FailedTry`
     status 408, 409, 425, 429 or 5xx                                                 `FailedTry`, with its `Retry-After`
     status 400, 413, 422 or 500, with a text that says "too long" in any server's words    `ContextFull`
-    status 429 because the account is empty; every other error status                `Refused`
+    status 400, since the model's call could not be read there (a bad sample)        `FailedTry`
+    status 429 that waiting does not mend (an empty account, a daily limit); every
+    other error status                                                               `Refused`
 
 Texts of servers are given on one line and shortened: they become part of an error's one line.
 """
@@ -28,9 +30,24 @@ _TOO_LONG = re.compile(
     r"|(longer than|greater than|exceeds?|exceeded|exceeding) (the |its )?(model'?s? |maximum |available |allowed )*"
     r"(context|allowed length|input length|number of tokens allowed)"  # SGLang, llama.cpp, Ollama, LM Studio, Gemini
     r"|prompt (is )?too long|reduce the length of (the|your) (messages|prompt|input)"
-    r"|range of input length|max_new_tokens` must be <=",  # DashScope, Together
+    r"|range of input length|max_new_tokens` must be <=|must have less than \d+ tokens"  # DashScope, Together, TGI
+    r"|input is too long|exceeded model token limit|model max length exceeded"  # Bedrock, Moonshot
+    r"|exceeds? (the )?(context (window|limit)|configured limit of \d+ tokens|maximum number of (input )?tokens)"
+    r"|input tokens exceed|context window exceeds limit|maximum prompt length is"  # GPT-5 and Azure, MiniMax, xAI
+    r"|Prompt\s*超长|输入.{0,12}(过长|超长|超过)|context.{0,16}overflow",  # Zhipu, LM Studio
     re.IGNORECASE,
 )
+
+
+_SPENT = re.compile(
+    r"insufficient_quota|exceeded_current_quota|insufficient.{0,10}(balance|credit|funds)"
+    r"|credit balance|suspended|in arrears|欠费|余额不足|per[ -]day|daily (limit|quota)|\b[TR]PD\b|request too large",
+    re.IGNORECASE,
+)
+"""Of a 429: the account is empty, the day's share is used, or one request is above a minute's share."""
+
+_BAD_SAMPLE = re.compile(r"tool_use_failed|failed_generation|malformed_function_call", re.IGNORECASE)
+"""Of a 400: the model wrote a call that its own server cannot read (Groq). It is a bad sample, not a bad request."""
 
 
 class FailedTry(Exception):
@@ -58,7 +75,9 @@ def failure_of(status: int, retry_after: str | None, payload: bytes) -> FailedTr
     message, code = server_message(payload)
     if status in (400, 413, 422, 500) and _TOO_LONG.search(f"{code} {message}"):
         return ContextFull()
-    spent = status == 429 and "insufficient_quota" in code  # waiting does not fill an account
+    if status == 400 and _BAD_SAMPLE.search(f"{code} {message}"):
+        return FailedTry(f"{status} {message}")
+    spent = status == 429 and _SPENT.search(f"{code} {message}")
     if status >= 500 or (status in RETRIED and not spent):
         return FailedTry(f"{status} {message}", retry_after=_seconds(retry_after))
     return Refused(status, message)
@@ -77,8 +96,11 @@ def error_message(error: Any) -> tuple[str, str]:
     """The text of an error's JSON value, on one line, and its codes."""
     if not isinstance(error, dict):
         return one_line(str(error)), ""
-    message = error.get("message") or error.get("detail") or error.get("error")
-    return one_line(str(message or error)), f"{error.get('code')} {error.get('type')}"
+    message = error.get("message") or error.get("detail") or error.get("error") or error
+    behind = error.get("metadata")
+    if isinstance(behind, dict) and behind.get("raw"):  # OpenRouter: what the provider behind it said
+        message = f"{message}: {behind['raw']}"
+    return one_line(str(message)), f"{error.get('code')} {error.get('type')}"
 
 
 def upstream_failure(error: Any) -> FailedTry | ContextFull:

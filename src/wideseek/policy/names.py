@@ -24,10 +24,9 @@ import msgspec
 
 from wideseek.errors import BadInput
 from wideseek.redaction import without_login
+from wideseek.trust import BY_IDS, FALLBACK_KEY
 
-FALLBACK_KEY = "WIDESEEK_API_KEY"
 BUNDLED = ("nano", "nano-base")
-BY_IDS = "tokens+"
 
 
 class Provider(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -64,10 +63,19 @@ PROVIDERS: Mapping[str, Provider] = {
     "groq": Provider("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
     "together": Provider("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
     "dashscope": Provider("https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY"),
+    "anthropic": Provider("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+    "gemini": Provider("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
+    "xai": Provider("https://api.x.ai/v1", "XAI_API_KEY"),
+    "moonshot": Provider("https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
+    "zhipu": Provider("https://open.bigmodel.cn/api/paas/v4", "ZHIPUAI_API_KEY"),
+    "siliconflow": Provider("https://api.siliconflow.cn/v1", "SILICONFLOW_API_KEY"),
+    "minimax": Provider("https://api.minimax.io/v1", "MINIMAX_API_KEY"),
     "ollama": Provider("http://localhost:11434/v1"),
     "vllm": Provider("http://localhost:8000/v1"),
     "sglang": Provider("http://localhost:30000/v1"),
     "llamacpp": Provider("http://localhost:8080/v1"),
+    "lmstudio": Provider("http://localhost:1234/v1"),
+    "jan": Provider("http://localhost:1337/v1"),
 }
 
 
@@ -133,7 +141,10 @@ def _by_provider(name: str, provider: Provider, model: str, environ: Mapping[str
 
 
 def _base_url(address: str, where: str) -> str:
-    """The address below which `/chat/completions` stands. Raises `BadInput` for what is no address."""
+    """The address below which `/chat/completions` stands, with its query (Azure's).
+
+    Raises `BadInput` for what is no address.
+    """
     try:
         parts = urlsplit(address)
         valid = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -141,7 +152,8 @@ def _base_url(address: str, where: str) -> str:
         valid = False
     if not valid or any(c.isspace() for c in address):
         raise BadInput(f"{where}: {address!r} is not an address: write http://HOST:PORT/v1#NAME")
-    return address.rstrip("/").removesuffix("/chat/completions")
+    path, mark, query = address.partition("?")
+    return path.rstrip("/").removesuffix("/chat/completions") + mark + query
 
 
 def _unknown(name: str, table: Mapping[str, Provider]) -> str:

@@ -19,9 +19,9 @@ import msgspec
 
 from wideseek.errors import PolicyRejected
 from wideseek.policy.failures import ContextFull, FailedTry
+from wideseek.policy.reply import ending_of
 from wideseek.policy.server import MAX_BODY_MB, Served, Server
 from wideseek.policy.token import Request, Sampled
-from wideseek.policy.wire import ending_of
 
 Kind = Literal["auto", "vllm", "sglang"]
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
@@ -30,6 +31,7 @@ LONGEST_BACKOFF_S = 30.0
 LONGEST_RETRY_AFTER_S = 120.0
 TRIES_UNANSWERED = 3  # where nothing has ever answered at that address: most likely it is wrong
 MAX_BODY_MB = 64.0  # the largest answer that is read
+AZURE = (".openai.azure.com", ".services.ai.azure.com")  # hosts that take the key as `api-key`
 LISTED = 8  # names of models shown in an error
 
 T = TypeVar("T")
@@ -43,6 +45,8 @@ class Server:
     * `timeout_s` bounds one try from connecting to the last byte, `attempts` counts tries, `backoff_s` is the first
       wait between two (it doubles, up to 30 s). `concurrency` is the most tries that run at once.
     * `max_body_mb` bounds an answer's body in megabytes (10^6 bytes) as it is once unpacked.
+    * `headers` are sent with every request, and replace our own of the same name. A query in `base_url` (Azure's
+      `?api-version=...`) stands behind the path of every request.
     """
 
     def __init__(
@@ -56,8 +60,12 @@ class Server:
         concurrency: int,
         backoff_s: float,
         max_body_mb: float = MAX_BODY_MB,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.base_url = without_login(base_url.rstrip("/"))
+        address, _, query = base_url.partition("?")
+        self.base_url = without_login(address.rstrip("/"))
+        self._query = f"?{query}" if query else ""
+        self._more_headers = headers or {}
         self._key, self._key_env = key, key_env
         self._timeout_s, self._attempts, self._backoff_s = timeout_s, attempts, backoff_s
         self._concurrency, self._max_body_mb = concurrency, max_body_mb
@@ -103,7 +111,7 @@ class Server:
 
     async def _try(self, path: str, body: bytes | None, read: Callable[[bytes], T]) -> T:
         """One try. Raises `FailedTry`, `Refused`, `ContextFull`."""
-        answer = await self._connected().transport.send(self.base_url + path, body)
+        answer = await self._connected().transport.send(f"{self.base_url}{path}{self._query}", body)
         self._answered = True
         if answer.status >= 400:
             raise failure_of(answer.status, answer.retry_after, answer.payload)
@@ -160,7 +168,13 @@ class Server:
         withhold(self._key or "")
         authorization = f"Bearer {self._key}" if self._key else login_of(self.base_url)
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        return {**headers, "Authorization": authorization} if authorization else headers
+        if authorization:
+            headers["Authorization"] = authorization
+        if self._key and (urlsplit(self.base_url).hostname or "").endswith(AZURE):
+            headers["api-key"] = self._key
+        replaced = {name.lower() for name in self._more_headers}
+        kept = {name: value for name, value in headers.items() if name.lower() not in replaced}
+        return {**kept, **self._more_headers}
 
     # --------------------------------------------------------------------------------------------- the error's line
 

@@ -23,6 +23,7 @@ import msgspec
 from wideseek.errors import BadInput
 from wideseek.policy.base import ToolSchema
 from wideseek.policy.calls import CALL, CALL_END, THINK, THINK_END, read_calls, render_call, split_reasoning
+from wideseek.policy.marks import broken
 from wideseek.records import Completion, Message, ToolCall, Trajectory
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class ChatTemplate:
         """Text in which no control token stands: a page must not be able to end a turn or to speak for the user."""
         for control in self._controls:
             if control in text:
-                text = text.replace(control, f"{control[0]} {control[1:]}" if len(control) > 1 else " ")
+                text = text.replace(control, broken(control))
         return text
 
 

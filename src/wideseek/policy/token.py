@@ -25,7 +25,8 @@ Limit = Literal["turn_cap", "context"]
 class Request(msgspec.Struct, frozen=True):
     """Continue `ids` by at most `max_new` tokens, until one of `stop_ids` is sampled (it is part of the result).
 
-    `temperature=0` is greedy. Equal requests with equal weights and seeds give equal tokens, whatever else runs.
+    `temperature=0` is greedy. Equal requests with equal weights and seeds give equal draws, whatever else runs, and
+    equal tokens up to rounding: batches of another shape round otherwise, unless the engine runs in lockstep.
     """
 
     ids: list[int]
@@ -144,7 +145,7 @@ class TokenPolicy:
         under which no subtask has any, are no agent's doing.
         """
         frame = length - self.template.count(trajectory.prompt)
-        too_long = trajectory.role == "sub" and frame < context <= length
+        too_long = trajectory.parent is not None and frame < context <= length
         if not trajectory.turns and not too_long:
             ours = context == trajectory.context_tokens
             more = f"raise {trajectory.role}.context_tokens above {context:,}" if ours else self.sampler.more_context

@@ -1,7 +1,7 @@
 """Worlds that do not exist: lists spliced from the words, names and values of real ones.
 
     known_lists(pages, tasks)        the real lists that these tasks ask about, read back from the world's pages
-    spliced_lists(real, count, seed) lists of their kind about nothing real
+    spliced_lists(real, count, seed) lists of their kind about nothing real, of as many members or of `sizes`
 
 A model that is trained on a few hundred real lists learns them by heart instead of learning to read. In a spliced list
 phrase, names, columns and values are new at every turn, so the only way to answer is to copy from the pages. Nothing
@@ -87,15 +87,20 @@ def _known_list(pages: dict[str, Page], url: str, phrase: str) -> WorldList:
     )
 
 
-def spliced_lists(real: Sequence[WorldList], count: int, seed: int) -> list[WorldList]:
-    """`count` lists spliced from `real`, equal for equal seeds. No name is used twice, in one list or in two."""
-    splicer = _Splicer(real, random.Random(seed))
+def spliced_lists(
+    real: Sequence[WorldList], count: int, seed: int, sizes: tuple[int, int] = (SHORTEST, LONGEST)
+) -> list[WorldList]:
+    """`count` lists spliced from `real`, equal for equal seeds. No name is used twice, in one list or in two.
+
+    `sizes` are the fewest and the most members of a list.
+    """
+    splicer = _Splicer(real, random.Random(seed), sizes)
     return [splicer.make() for _ in range(count)]
 
 
 class _Splicer:
-    def __init__(self, real: Sequence[WorldList], rng: random.Random) -> None:
-        self.rng = rng
+    def __init__(self, real: Sequence[WorldList], rng: random.Random, sizes: tuple[int, int]) -> None:
+        self.rng, self.sizes = rng, sizes
         self.phrases = [one.phrase for one in real]
         self.names = [member.name for one in real for member in one.members]
         self.columns = [(column, one.values(column.name)) for one in real for column in one.columns]
@@ -108,7 +113,7 @@ class _Splicer:
         phrase = self._fresh(self._phrase, is_clean_phrase)
         names: list[str] = []
         draw = self._foreign_name() if self.rng.random() < FOREIGN else partial(self._name, names)
-        size = self.rng.randint(SHORTEST, LONGEST)
+        size = self.rng.randint(*self.sizes)
         while len(names) < size:
             names.append(self._fresh(draw, is_usable_name))
         columns = self._columns(phrase, len(names))

@@ -4,10 +4,19 @@
 
 `rollouts` counts all scored rollouts of the step, those of groups that teach nothing included; `agents_i` the agents
 of rollout i in which anything is trained, `tokens_ia` the trained tokens of agent a. So neither ranks nor micro-batches
-nor skipped groups change the size of a step. It equals the three loss scales of the paper's released code (group,
-agent and turn level in `rlinf/algorithms/loss_scales.py`), multiplied out.
+nor skipped groups change the size of a step.
 
-A trajectory is one sequence already: its turns are deltas and concatenate. Unscored rollouts are no part of a batch.
+This is the paper's formula, not what its released code computes. R rollouts i have n_i trained tokens, each of loss
+l_it before any scale:
+
+    the paper, and here     1/R Σ_i  1/n_i Σ_t  l_it              every rollout weighs the same, however long it is
+    the release             Σ_i Σ_t l_it  /  Σ_i n_i              in each micro-batch, then the mean of micro-batches
+
+(written for one agent a rollout). The release multiplies in the same scales, but reduces by a token mean over all
+sequences of a micro-batch: rollouts of 100 and 1,000 tokens in one weigh 0.09 and 0.91 there, 0.5 and 0.5 here.
+
+A trajectory is one sequence already: its turns are deltas and concatenate; what stands behind the last trained token
+is left out, since nothing is predicted from it. Unscored rollouts are no part of a batch.
 """
 
 from __future__ import annotations
@@ -72,7 +81,8 @@ def _of_rollout(rollout: Rollout, advantage: float, rollouts: int) -> Iterator[P
 
 
 def _sequence(run: Trajectory) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]] | None:
-    """Ids, places of trained tokens and their log-probabilities; `None` where nothing is trained."""
+    """Ids up to the last trained token, places of trained tokens and their log-probabilities; `None` where there are
+    none."""
     if not any(turn.trainable for turn in run.turns):
         return None
     ids: list[int] = []
@@ -92,7 +102,7 @@ def _sequence(run: Trajectory) -> tuple[NDArray[np.int32], NDArray[np.int32], ND
         ids += said.completion_ids
     if not places:
         return None
-    return np.array(ids, np.int32), np.array(places, np.int32), np.array(logprobs, np.float32)
+    return np.array(ids[: places[-1] + 1], np.int32), np.array(places, np.int32), np.array(logprobs, np.float32)
 
 
 def save_policy_samples(path: Path, samples: Sequence[PolicySample]) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 
 import msgspec
 
+from wideseek.concurrency import together
 from wideseek.records import Rollout, Score
 from wideseek.roles import SINGLE, SUB, Profile
 from wideseek.scoring.judge import Judge
@@ -51,16 +53,22 @@ async def make_group(
     config: MarlConfig,
     judge: Judge | None = None,
     rewarding: Rewarding | None = None,
+    rolling_out: AbstractContextManager[object] | None = None,
 ) -> Group:
-    """Ask `team` the question `config.group` times at its width, and say what is to be learnt from it."""
+    """Ask `team` the question `config.group` times at its width, and say what is to be learnt from it.
+
+    The rollouts are made within `rolling_out`, such as a branch of a `Lockstep`.
+    """
     team = at_width(team, question.width, question.seed)
-    rollouts = await rollout_group(team, question.task, config.group, config.team.workflow)
-    scores = [await score_rollout(rollout, mode=config.score, judge=judge) for rollout in rollouts]
+    with rolling_out or nullcontext():
+        rollouts = await rollout_group(team, question.task, config.group, config.team.workflow)
+    scores = await together(score_rollout(rollout, mode=config.score, judge=judge) for rollout in rollouts)
     rewarding = rewarding or partial(rollout_reward, config=reward_config(config, team.profile))
     rewards = [finite(rewarding(rollout, score)) for rollout, score in zip(rollouts, scores, strict=True)]
-    for rollout, score in zip(rollouts, scores, strict=True):
+    formed = await together(_well_formed(rollout, score) for rollout, score in zip(rollouts, scores, strict=True))
+    for rollout, score, well_formed in zip(rollouts, scores, formed, strict=True):
         if score.value is not None:
-            mark(rollout, config.credit, well_formed=await _well_formed(rollout, score), roles=config.trained)
+            mark(rollout, config.credit, well_formed=well_formed, roles=config.trained)
     advantages = group_advantages([reward.value for reward in rewards], config.advantage)
     return Group(question, rollouts, scores, rewards, advantages)
 
@@ -114,6 +122,7 @@ def group_figures(groups: Sequence[Group], access: str = "access") -> dict[str, 
         **_lengths([rollout for rollout, _, _ in scored]),
         "dead_groups": float(sum(not group.teaches for group in groups)),
         "unscored": float(len(rows) - len(scored)),
+        "prefilled_tokens": float(prefilled_tokens(groups)),
     }
     return {name: value for name, value in figures.items() if value is not None}
 
@@ -154,6 +163,22 @@ def sampled_tokens(groups: Sequence[Group]) -> int:
         for run in rollout.trajectories
         for turn in run.turns
     )
+
+
+def prefilled_tokens(groups: Sequence[Group]) -> int:
+    """Tokens that the agents of the groups were given. What begins alike counts once: its keys and values are kept."""
+    after: dict[tuple[int, int], int] = {}  # (a beginning, the next token) -> the longer beginning, by number
+    prefilled = 0
+    for run in (run for group in groups for rollout in group.rollouts for run in rollout.trajectories):
+        said = (turn.completion for turn in run.turns)
+        parts = [part for one in said for part in ((one.prompt_ids, 1), (one.completion_ids, 0))]
+        beginning = 0
+        for token, counts in ((token, counts) for ids, counts in parts for token in ids or ()):
+            if (beginning, token) not in after:
+                after[beginning, token] = len(after) + 1
+                prefilled += counts
+            beginning = after[beginning, token]
+    return prefilled
 
 
 def staleness(groups: Sequence[Group], step: int) -> int:

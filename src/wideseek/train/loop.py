@@ -12,8 +12,8 @@ A training is a folder:
                                               are what step 11, the update of the weights of step 10, learnt from
 
 `evaluate` and `record` are given by the caller, who knows evaluations; `rewarding` replaces the reward. Question n, its
-width and its seeds follow from n alone, so a checkpoint holds weights, optimisers and step, and with `staleness = 0` a
-resumed training is the same one.
+width and its seeds follow from n alone, so a checkpoint holds weights, optimisers and step. With `staleness = 0` all
+rollouts run in lockstep (`concurrency`), and on a CPU a resumed training is the same one, bit for bit.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import shutil
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ import torch
 
 from wideseek.assembly import open_team
 from wideseek.budget import Budget
+from wideseek.concurrency import Lockstep
 from wideseek.config import LOCAL, Config
 from wideseek.errors import BadInput, BudgetEnded, RunDirError, WideseekError
 from wideseek.journal import Journal, locked
@@ -58,8 +59,9 @@ from wideseek.train.groups import (
     staleness,
 )
 from wideseek.train.log import Bar, Log, progress_bar, read_metrics
+from wideseek.train.memory import LEARNING, LOADING, first_line, give_back, out_of_memory
 from wideseek.train.model import load_model, model_folder, silent, weights_digest
-from wideseek.train.optimizer import lr_share
+from wideseek.train.optimizer import HalfUpdated, lr_share
 from wideseek.train.policy_learner import PolicyLearner, PolicyUpdate
 from wideseek.train.questions import Questions, drawn, read_tasks
 from wideseek.train.settings import MarlConfig, changes
@@ -74,6 +76,7 @@ Judging = Callable[[], AbstractAsyncContextManager[Judge | None]]
 Record = Callable[[Sequence[Group], Team, Path], None]
 """Groups, team and a new folder -> the folder is written."""
 
+MISMATCH = 1e-3  # nats a token between engine and learner, from which the user is warned
 POLL = 0.2  # seconds between two looks at whether the user has interrupted
 
 
@@ -113,11 +116,12 @@ class Training:
         record: Record | None = None,
         rewarding: Rewarding | None = None,
     ) -> None:
+        device = chosen_device(config.device)
+        config = with_precision(config, device)
         self.config, self.model = config, model_folder(config.model)
         self._start = weights_digest(self.model)
         self._evaluate, self._record, self._rewarding = evaluate, record, rewarding
         self.notes: list[str] = []
-        device = chosen_device(config.device)
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
@@ -131,6 +135,8 @@ class Training:
         self.log = Log(config.out, self.step if checkpoint else -1)
         self.skipped = 0  # updates in a row that were not finite, just now
         self._saved = self.step if checkpoint else -1
+        self._warned = False
+        self._lockstep = None if config.staleness else Lockstep()
         self._interrupted: Callable[[], bool] = lambda: False
 
     # --------------------------------------------------------------------------------------------------- beginning
@@ -196,7 +202,9 @@ class Training:
                 await self._measure(team, bar)
             bar.restart()
             stream = Stream(
-                lambda number: make_group(self.questions[number], team, self.config, judge, self._rewarding),
+                lambda number: make_group(
+                    self.questions[number], team, self.config, judge, self._rewarding, self._branch()
+                ),
                 self.config.questions,
                 self.step,
                 self.config.steps,
@@ -213,39 +221,88 @@ class Training:
         self.log.close()
         return place
 
+    def _branch(self) -> AbstractContextManager[object]:
+        """What a group's rollouts are made in. The groups of a step begin together, so each is counted from now on."""
+        return self._lockstep.branch() if self._lockstep else nullcontext()
+
     async def _train_step(self, stream: Stream[Group], team: Team, engine: LocalEngine, bar: Bar) -> None:
         started = monotonic()
+        if self._lockstep:
+            await engine.forget()  # what an evaluation left there would change who shares which prefix
         groups = await self._unless_interrupted(stream.batch(self.step))
         waited = monotonic()
         samples = self._samples(groups)
-        update = await asyncio.to_thread(self.learner.step, samples, self._share(self.step))
+        update = await self._learn(samples, bar)
         learnt = monotonic()
         self._check(update, samples)
-        await engine.load(self.learner.weights(), self.step + 1)
         seconds = {"seconds_waiting": waited - started, "seconds_learning": learnt - waited}
-        stale = staleness(groups, self.step)
+        stale = staleness(groups, engine.version)
         self.step += 1
-        stream.advance(self.step)
+        if update.changed:
+            with self._kept("the new weights could not be given to the engine", LOADING):
+                await engine.load(self.learner.weights())
+        if not self._lockstep:
+            stream.advance(self.step)  # the next rollouts begin beside what follows
         if self._record:
-            self._record(groups, team, self.config.out / "rollouts" / f"step-{self.step - 1:06d}")
+            with self._kept("its rollouts could not be recorded", "set save_rollouts = false"):
+                self._record(groups, team, self.config.out / "rollouts" / f"step-{self.step - 1:06d}")
         self._tell(groups, team, update, {**seconds, "seconds_step": monotonic() - started}, stale, bar)
         await self._milestones(team, bar)
+        stream.advance(self.step)
+
+    async def _learn(self, samples: Sequence[PolicySample], bar: Bar) -> PolicyUpdate:
+        """The update. Where it fails nothing is lost: the weights are as they were, and saved. Where memory ran out it
+        is tried once more, in passes of half the size, which later steps keep."""
+        share, problem = self._share(self.step), ""
+        for halved in (False, True):
+            try:
+                return await asyncio.to_thread(self.learner.step, samples, share)
+            except HalfUpdated:
+                raise
+            except Exception as error:
+                self.learner.optimizers.drop()
+                self._save()
+                problem, full = first_line(error), out_of_memory(error)
+            if halved or not full:
+                break
+            give_back()
+            self.learner.pass_tokens = max(16, self.learner.pass_tokens // 2)
+            bar.say(
+                f"step {self.step + 1}: memory ran out: once more with tokens_per_pass = {self.learner.pass_tokens:,}"
+            )
+        remedy = LEARNING if full else "mend that"
+        raise BadInput(
+            f"step {self.step + 1}: the learner failed ({problem}); step {self.step} is saved: {remedy}, then go on "
+            "with --resume"
+        )
+
+    @contextmanager
+    def _kept(self, what: str, remedy: str) -> Iterator[None]:
+        """Whatever fails inside, what was learnt is saved first, and it is said in one line."""
+        try:
+            yield
+        except WideseekError:
+            self._save()
+            raise
+        except Exception as error:
+            self._save()
+            raise BadInput(
+                f"step {self.step}, which is saved: {what} ({first_line(error)}): {remedy}, then go on with --resume"
+            ) from error
 
     async def _unless_interrupted(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns. Where the user interrupts meanwhile, or it fails, what was learnt is saved first."""
         job = asyncio.ensure_future(work)
         try:
-            while not job.done():
-                if self._interrupted():
-                    raise BudgetEnded(
-                        f"interrupted at step {self.step} of {self.config.steps}, which is saved; go on with the same "
-                        "command and --resume"
-                    )
-                await asyncio.wait([job], timeout=POLL)
-            return job.result()
-        except WideseekError:
-            self._save()
-            raise
+            with self._kept("its rollouts failed", "mend that"):
+                while not job.done():
+                    if self._interrupted():
+                        raise BudgetEnded(
+                            f"interrupted at step {self.step} of {self.config.steps}, which is saved; go on with the "
+                            "same command and --resume"
+                        )
+                    await asyncio.wait([job], timeout=POLL)
+                return job.result()
         finally:
             job.cancel()
             await asyncio.wait([job])
@@ -337,6 +394,7 @@ class Training:
         figures = {
             **group_figures(groups, access_tool(team.profile, self.config.team.workflow)),
             **update.figures(),
+            **self._mismatch(update, stale, bar),
             "skipped": float(not update.finite),
             "staleness": float(stale),
             "lr_share": self._share(self.step - 1),
@@ -354,6 +412,19 @@ class Training:
         told += [] if update.targets else ["nothing learnt: all rewards are equal in every group"]
         told += ["update skipped: not finite"] if figures["skipped"] else []
         bar.show(self.step, " · ".join(told))
+
+    def _mismatch(self, update: PolicyUpdate, stale: int, bar: Bar) -> dict[str, float]:
+        """How far the engine's probabilities are from the learner's where the weights are the same: nearly 0."""
+        if stale or not update.targets:
+            return {}
+        mismatch = update.kl / update.targets
+        if mismatch > MISMATCH and not self._warned:
+            self._warned = True
+            bar.say(
+                f"step {self.step}: engine and learner differ by {mismatch:.1e} nats a token with the same weights: "
+                "give team.local.dtype and precision the same type (float32 and fp32, or bfloat16 and bf16)"
+            )
+        return {"mismatch": mismatch}
 
     # ------------------------------------------------------------------------------------------------------- saving
 
@@ -395,6 +466,16 @@ def team_config(config: MarlConfig, folder: str) -> Config:
         update={"temperature": config.team.sampling.temperature or 1.0, "top_p": 1.0}
     )
     return config.team.model_copy(update={"model": lead, "sub_model": sub, "sampling": sampling})
+
+
+def with_precision(config: MarlConfig, device: torch.device) -> MarlConfig:
+    """What is unset follows: bf16 on a GPU and fp32 elsewhere for the learner, and the same for the engine."""
+    precision = config.precision or ("bf16" if device.type == "cuda" else "fp32")
+    team = config.team
+    if team.local.dtype == "auto":
+        local = team.local.model_copy(update={"dtype": "bfloat16" if precision == "bf16" else "float32"})
+        team = team.model_copy(update={"local": local})
+    return config.model_copy(update={"precision": precision, "team": team})
 
 
 def trained_engine(team: Team, config: MarlConfig) -> LocalEngine:

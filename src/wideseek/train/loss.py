@@ -8,6 +8,7 @@
     and for w < 0 at most  -c w                                         the dual clip, arXiv 1912.09729
     plus  β s (π_ref / π_θ - log(π_ref / π_θ) - 1)                      k3 estimate of KL(π_θ, π_ref), s = |w / Â_i|
 
+log r counts as at most `FURTHEST` either way: beyond it exp overflows, and one token would spoil the gradient of all.
 With `ratio_cap` a ratio above it counts as the cap: its gradient shrinks with it and does not vanish, as it does where
 clipped (truncated importance sampling). Because r is relative to what sampled the token, and not to an average of
 several weights, a step of staleness is corrected for token by token.
@@ -21,6 +22,8 @@ import torch
 from torch import Tensor
 
 from wideseek.train.settings import LossConfig
+
+FURTHEST = 20.0  # natural-log units between the sampler's probability and the learner's, as in the released code
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Objective:
 def surrogate(logprobs: Tensor, targets: Targets, config: LossConfig) -> Objective:
     """The loss of N tokens with log-probabilities `logprobs` [N] under the weights that are trained."""
     log_ratio = logprobs - targets.logprobs
+    # Infinity is no rounding but a broken log-probability: the loss says so, and the update is skipped.
+    log_ratio = torch.where(log_ratio.isinf(), log_ratio, log_ratio.clamp(-FURTHEST, FURTHEST))
     ratio = log_ratio.exp()
     if config.ratio_cap is not None:
         ratio = ratio * (config.ratio_cap / ratio.detach()).clamp(max=1.0)
@@ -78,5 +83,8 @@ def surrogate(logprobs: Tensor, targets: Targets, config: LossConfig) -> Objecti
 
 
 def _k3(log_ratio: Tensor) -> Tensor:
-    """exp(x) - x - 1, never negative; its mean over samples of p, with x = log(q / p), is KL(p, q). Schulman, 2020."""
-    return log_ratio.exp() - log_ratio - 1
+    """exp(x) - x - 1, never negative, also for tiny x, where exp(x) would round to 1.
+
+    Its mean over samples of p, with x = log(q / p), is KL(p, q). Schulman, 2020.
+    """
+    return torch.expm1(log_ratio) - log_ratio

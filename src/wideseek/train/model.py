@@ -23,9 +23,10 @@ import torch
 from wideseek.assets import bundled_model
 from wideseek.config import LOCAL
 from wideseek.errors import BadInput
-from wideseek.policy.names import BUNDLED, BY_IDS
+from wideseek.policy.names import BUNDLED
 from wideseek.train.attention import PACKED, register
 from wideseek.train.packing import Pack
+from wideseek.trust import BY_IDS
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 _RMS_NORMS = {"Qwen3RMSNorm", "Qwen2RMSNorm", "LlamaRMSNorm", "MistralRMSNorm"}
@@ -65,6 +66,9 @@ def load_model(name: str | Path, device: torch.device | None = None) -> torch.nn
     """
     model = _loaded(str(name))
     for key, weight in model.named_parameters():
+        weight.data = (
+            weight.data.clone()
+        )  # out of the file, where it may begin at any byte: products round otherwise then
         if not torch.isfinite(weight).all():
             raise BadInput(f"{name}: {key} holds NaN or infinity: the weights are damaged, take an earlier checkpoint")
     prepare(model, str(name))

@@ -3,6 +3,9 @@
     Muon for matrices, AdamW for the rest      a few million parameters, from scratch: several times fewer steps
     AdamW for everything                       fine-tuning
 
+Weight decay is for matrices that multiply: norms, biases and embeddings (with a head that is tied to them) are spared.
+On a GPU AdamW is fused: the other forms hold several copies of the weights for a moment.
+
 Learning rates follow one shape: linear warm-up, constant, linear decay to zero (`lr_share`).
 """
 
@@ -14,9 +17,15 @@ from typing import Any
 
 import torch
 
+from wideseek.errors import BadInput
+from wideseek.train.memory import LEARNING, first_line
 from wideseek.train.settings import OptimizerConfig
 
 State = list[dict[str, Any]]
+
+
+class HalfUpdated(BadInput):
+    """An update failed midway: the weights in memory are neither the old ones nor the new ones."""
 
 
 class Optimizers:
@@ -32,8 +41,17 @@ class Optimizers:
         self._parts: list[torch.optim.Optimizer] = []
         if matrices:
             self._parts.append(torch.optim.Muon(matrices, lr=config.matrix_lr, weight_decay=decay))
+        self._others = others
         if others:
-            self._parts.append(torch.optim.AdamW(others, lr=config.lr, betas=betas, eps=config.eps, weight_decay=decay))
+            spared = {id(p) for p in others if p.ndim < 2} | _embeddings(model)
+            kinds = [
+                ([p for p in others if (id(p) in spared) == spare], 0.0 if spare else decay) for spare in (False, True)
+            ]
+            groups = [{"params": params, "weight_decay": share} for params, share in kinds if params]
+            fused = all(p.is_cuda for p in others)
+            self._parts.append(
+                torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=fused or None)
+            )
         self._rates = [group["lr"] for group in self._groups]
 
     @property
@@ -43,17 +61,28 @@ class Optimizers:
     def step(self, share: float, loss: float = 0.0) -> float:
         """One update at `share` of the learning rates; returns the gradient's norm before clipping.
 
-        Where that or the `loss` is not finite nothing is updated. Gradients are gone afterwards.
+        Where that or the `loss` is not finite nothing is updated. Gradients are gone afterwards. Raises `HalfUpdated`
+        where it fails midway.
         """
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self._clip))
         if math.isfinite(norm) and math.isfinite(loss):
             for group, rate in zip(self._groups, self._rates, strict=True):
                 group["lr"] = rate * share
-            for part in self._parts:
-                part.step()
+            try:
+                for part in self._parts:
+                    part.step()
+            except Exception as error:
+                raise HalfUpdated(
+                    f"the update of the weights failed midway ({first_line(error)}): go on from the last checkpoint "
+                    f"with --resume; where memory ran out, {LEARNING}"
+                ) from error
+        self.drop()
+        return norm
+
+    def drop(self) -> None:
+        """Forget the gradients."""
         for part in self._parts:
             part.zero_grad(set_to_none=True)
-        return norm
 
     def state(self) -> State:
         return [part.state_dict() for part in self._parts]
@@ -62,11 +91,23 @@ class Optimizers:
         """Go on from `state`, at this configuration's learning rates. Raises `ValueError` where it is of other
         optimisers or of other weights."""
         for part, one in zip(self._parts, state, strict=True):
+            if isinstance(part, torch.optim.AdamW):
+                one = self._regrouped(part, one)
             settings = [{k: v for k, v in group.items() if k != "params"} for group in part.param_groups]
             _check_shapes(part, one)
             part.load_state_dict(one)
             for group, ours in zip(part.param_groups, settings, strict=True):
                 group.update(ours)
+
+    def _regrouped(self, adamw: torch.optim.AdamW, state: dict[str, Any]) -> dict[str, Any]:
+        """The state of one group of all weights, as earlier versions wrote it, in the order of the groups of today."""
+        before, now = state["param_groups"], adamw.state_dict()["param_groups"]
+        ordered = [p for group in adamw.param_groups for p in group["params"]]
+        if len(before) != 1 or len(now) == 1 or len(before[0]["params"]) != len(ordered):
+            return state
+        place = {id(p): at for at, p in enumerate(self._others)}
+        moved = {at: state["state"][place[id(p)]] for at, p in enumerate(ordered) if place[id(p)] in state["state"]}
+        return {"state": moved, "param_groups": now}
 
 
 def _check_shapes(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
@@ -84,9 +125,13 @@ def _check_shapes(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> No
 def hidden_matrices(model: torch.nn.Module) -> list[torch.nn.Parameter]:
     """The hidden layers' matrices: what is neither looked up (embeddings), nor the output head, norms or biases."""
     head = model.get_output_embeddings()  # type: ignore[operator]
-    outer = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
-    outer |= {id(head.weight)} if head is not None else set()
+    outer = _embeddings(model) | ({id(head.weight)} if head is not None else set())
     return [p for p in model.parameters() if p.requires_grad and p.ndim == 2 and id(p) not in outer]
+
+
+def _embeddings(model: torch.nn.Module) -> set[int]:
+    """The ids of the tables that tokens are looked up in."""
+    return {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
 
 
 def lr_share(step: int, steps: int, warmup: float, decay: float) -> float:

@@ -1,7 +1,8 @@
 """The learner of reinforcement learning: a step's samples in, one update of the weights out.
 
-    samples  ->  passes of about `tokens_per_pass` tokens  ->  Forest (`prefix_tree`)  ->  logits at its places
-             ->  log-probabilities at the sampling temperature  ->  surrogate (`loss`), backward  ->  clip  ->  update
+    samples  ->  passes of about `tokens_per_pass` tokens  ->  Forest (`prefix_tree`)  ->  hidden states at its
+             places  ->  log-probabilities at the sampling temperature (`head`)  ->  surrogate (`loss`), backward
+             ->  clip  ->  update
 
 The loss is a plain sum over weighted tokens, so how a step is split changes nothing but rounding. All weights are
 trained, or low-rank adapters of any causal language model (`lora.rank`); `weights()` are those of a plain checkpoint.
@@ -18,17 +19,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from wideseek.errors import BadInput
 from wideseek.train.batch import PolicySample
+from wideseek.train.head import AT_ONCE, head_weight, target_logprobs
 from wideseek.train.learner import PASS_TOKENS
 from wideseek.train.loss import Objective, surrogate
 from wideseek.train.optimizer import Optimizers
 from wideseek.train.prefix_tree import Forest, forest, passes
 from wideseek.train.settings import LoraConfig, MarlConfig
-
-LOGITS_AT_ONCE = 2**27  # 512 MB in fp32
 
 
 @dataclass
@@ -57,6 +56,11 @@ class PolicyUpdate:
     @property
     def finite(self) -> bool:
         return math.isfinite(self.loss) and math.isfinite(self.norm)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the weights are others now."""
+        return self.finite and self.targets > 0
 
     def add(self, objective: Objective, entropy: float, targets: int) -> None:
         self.loss += float(objective.loss.detach())
@@ -107,7 +111,8 @@ class PolicyLearner:
             _recompute(self.model)
         self.optimizers = Optimizers(self.model, config.optimizer)
         self.pass_tokens = config.tokens_per_pass or PASS_TOKENS.get(self.device.type, 2048)
-        self.logits_at_once = LOGITS_AT_ONCE
+        self.logits_at_once = AT_ONCE
+        self._bf16 = config.precision == "bf16"
 
     def step(self, samples: Sequence[PolicySample], share: float = 1.0) -> PolicyUpdate:
         """One update at `share` of the learning rates; none without samples, nor where anything is not finite."""
@@ -143,37 +148,26 @@ class PolicyLearner:
 
     def _logprobs(self, model: Any, row: Forest) -> tuple[Tensor, Tensor]:
         """Of each target: its log-probability [N], and the entropy [N] where it was sampled."""
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bf16"):
-            said = model(
+        plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16):
+            said = plain.base_model(
                 input_ids=row.ids,
                 position_ids=row.positions,
                 segments=row.nodes,
                 paths=row.paths if any(len(path) > 1 for path in row.paths) else None,
                 targets=row.places,
-                logits_to_keep=row.places,
                 use_cache=False,
             )
-        logits: Tensor = said.logits[0]  # [P, V]
-        dtype = row.targets.weights.dtype
-        spread, entropy = self._spreads(logits, dtype)
-        chosen = logits[row.of, row.labels].to(dtype) / self._temperature
-        return chosen - spread[row.of], entropy[row.of]
-
-    def _spreads(self, logits: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Of each place: log Σ exp of its logits, and its entropy; [P] both.
-
-        A large vocabulary is taken in parts that are computed again on the way back, so that its logits [P, V] are
-        kept as the model gave them only (16,000 places of Qwen3 in fp32 are 10 GB, and softmax and gradient as much).
-        """
-        rows = max(1, self.logits_at_once // logits.shape[-1])
-        if len(logits) <= rows:
-            return _spread(logits, self._temperature, dtype)
-        parts = [
-            checkpoint(_spread, part, self._temperature, dtype, use_reentrant=False)
-            for part in torch.split(logits, rows)
-        ]
-        spreads, entropies = zip(*parts, strict=True)
-        return torch.cat(spreads), torch.cat(entropies)
+        return target_logprobs(
+            said.last_hidden_state[0, row.places],  # [P, E]
+            head_weight(plain),
+            row.of,
+            row.labels,
+            temperature=self._temperature,
+            dtype=row.targets.weights.dtype,
+            compute=torch.bfloat16 if self._bf16 else self.dtype,
+            at_once=self.logits_at_once,
+        )
 
     @torch.no_grad()
     def _reference_logprobs(self, row: Forest) -> Tensor:
@@ -212,15 +206,6 @@ class PolicyLearner:
         """Weights and configuration as plain `transformers` lays them out."""
         plain = self.model.get_base_model() if self.config.lora.rank else self.model
         plain.save_pretrained(folder, state_dict=self.weights())
-
-
-def _spread(logits: Tensor, temperature: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """log Σ exp of each row of logits [P, V] at this temperature, and the entropy of its distribution; [P] both."""
-    logits = logits.to(dtype) / temperature
-    spread = logits.logsumexp(-1)
-    with torch.no_grad():
-        entropy = spread - (logits.softmax(-1) * logits).sum(-1)
-    return spread, entropy
 
 
 def with_adapters(model: Any, config: LoraConfig) -> Any:

@@ -6,10 +6,10 @@
       targets at the end of a node: what begins A and what begins B, each with its own log-probability and weight
 
 Rollouts of a group begin alike: the system prompt, the question, often whole turns, sometimes all of it. A node is a
-run of tokens; attention lets it see its ancestors and itself (`attention`). The forward pass is shared, never the
-targets: one place may predict several tokens, or the same token for several rollouts whose advantages differ in sign,
-and clipping looks at each. A run is shared only where that saves `WORTH` tokens: below, one more node costs more than
-it saves.
+run of tokens; attention lets it see its ancestors and itself (`attention`). The last token of a sample is predicted
+only, so it is in no node. The forward pass is shared, never the targets: one place may predict several tokens, or the
+same token for several rollouts whose advantages differ in sign, and clipping looks at each. A run is shared only where
+that saves `WORTH` tokens: below, one more node costs more than it saves.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def forest(samples: Sequence[PolicySample], *, share: bool = True, dtype: torch.
         tree.grow()
     else:
         for number in range(len(samples)):
-            tree.end(number, tree.node(number, 0, len(samples[number]), None))
+            tree.end(number, tree.node(number, 0, len(tree.inputs[number]), None))
     return tree.row(dtype)
 
 
@@ -98,9 +98,13 @@ class _Tree:
     """A forest while it grows. A node is the tokens `start` to `end` of one of its samples."""
 
     samples: Sequence[PolicySample]
+    inputs: list[NDArray[np.int32]] = field(init=False)  # of each sample, what is computed
     runs: list[tuple[int, int, int]] = field(default_factory=list)  # sample, start, end
     paths: list[list[int]] = field(default_factory=list)
     ends: dict[int, int] = field(default_factory=dict)  # sample -> its last node
+
+    def __post_init__(self) -> None:
+        self.inputs = [sample.ids[:-1] for sample in self.samples]
 
     def node(self, sample: int, start: int, end: int, parent: int | None) -> int:
         number = len(self.runs)
@@ -113,7 +117,7 @@ class _Tree:
 
     def grow(self) -> None:
         """Depth first, over runs of the sorted samples that have a common prefix."""
-        samples = sorted(range(len(self.samples)), key=lambda n: self.samples[n].ids.astype(">u4").tobytes())
+        samples = sorted(range(len(self.samples)), key=lambda n: self.inputs[n].astype(">u4").tobytes())
         waiting: list[tuple[list[int], int, int | None]] = [(samples, 0, None)]
         while waiting:
             members, start, parent = waiting.pop()
@@ -121,11 +125,10 @@ class _Tree:
 
     def _branch(self, members: list[int], start: int, parent: int | None) -> list[tuple[list[int], int, int | None]]:
         """Share what the sorted `members` have in common from `start` on, if it is worth it; what is left to do."""
-        first, last = self.samples[members[0]], self.samples[members[-1]]
-        common = _common(first.ids, last.ids)
-        ending = [n for n in members if len(self.samples[n]) == common]
+        common = _common(self.inputs[members[0]], self.inputs[members[-1]])
+        ending = [n for n in members if len(self.inputs[n]) == common]
         others = members[len(ending) :]
-        parts = _parted(others, [int(self.samples[n].ids[common]) for n in others])
+        parts = _parted(others, [int(self.inputs[n][common]) for n in others])
         copies = bool(ending) + len(parts)
         if common > start and (copies == 1 or (common - start) * (copies - 1) >= WORTH):
             parent, start = self.node(members[0], start, common, parent), common
@@ -137,7 +140,7 @@ class _Tree:
 
     def row(self, dtype: torch.dtype) -> Forest:
         starts = np.cumsum([0, *(end - start for _, start, end in self.runs)])
-        ids = np.concatenate([self.samples[n].ids[start:end] for n, start, end in self.runs])
+        ids = np.concatenate([self.inputs[n][start:end] for n, start, end in self.runs])
         positions = np.concatenate([np.arange(start, end) for _, start, end in self.runs])
         before = [self._row_of(n, starts)[sample.places - 1] for n, sample in enumerate(self.samples)]
         places, of = np.unique(np.concatenate(before), return_inverse=True)
@@ -158,7 +161,7 @@ class _Tree:
         )
 
     def _row_of(self, sample: int, starts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """[T]: where in the row each token of a sample stands."""
+        """[T]: where in the row each input token of a sample stands."""
         path = self.paths[self.ends[sample]]
         return np.concatenate([np.arange(starts[node], starts[node + 1]) for node in path])
 

@@ -156,7 +156,9 @@ class MarlConfig(Section):
     tokens_per_pass: int | None = Field(None, ge=16, description="bounds memory; unset: 2048 on a CPU, 16384 on a GPU")
     share_prefixes: bool = Field(True, description="what sequences have in common is computed once")
     gradient_checkpointing: bool = False
-    precision: Literal["fp32", "bf16"] = Field("bf16", description="of the forward and backward pass; weights are fp32")
+    precision: Precision | None = Field(
+        None, description="of the forward and backward pass (weights are fp32); unset: bf16 on a GPU, else fp32"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, ge=1, description="CPU threads; unset: torch's choice")
     seed: int = 0

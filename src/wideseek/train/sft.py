@@ -31,8 +31,9 @@ from wideseek.train.data import Dataset
 from wideseek.train.learner import Learner, Update
 from wideseek.train.log import Bar, Log, progress_bar
 from wideseek.train.measure import measure
+from wideseek.train.memory import first_line, give_back, out_of_memory
 from wideseek.train.model import load_model, model_folder, save_model
-from wideseek.train.optimizer import lr_share
+from wideseek.train.optimizer import HalfUpdated, lr_share
 from wideseek.train.packing import steps
 from wideseek.train.samples import Renderer, Sample, save_samples
 from wideseek.train.settings import SftConfig, changes
@@ -215,7 +216,7 @@ class _Training:
             bar.say(note)
 
     def _learn(self, samples: Sequence[Sample]) -> None:
-        update = self.learner.step(samples, self._share(self.step))
+        update = self._updated(samples)
         self.tally.add(update)
         self.step += 1
         self.skipped = 0 if update.finite else self.skipped + 1
@@ -226,6 +227,28 @@ class _Training:
                 f"the loss or its gradient was not finite in {STOP_AFTER} steps running, up to step {self.step} (its "
                 f"samples: {place}): lower the learning rates or set precision = 'fp32', then go on with --resume"
             )
+
+    def _updated(self, samples: Sequence[Sample]) -> Update:
+        """Where it fails nothing is lost: the weights are as they were, and saved. Where memory ran out it is tried
+        once more, in passes of half the size, which later steps keep."""
+        share, problem = self._share(self.step), ""
+        for halved in (False, True):
+            try:
+                return self.learner.step(samples, share)
+            except HalfUpdated:
+                raise
+            except Exception as error:
+                self.learner.optimizers.drop()
+                self._save()
+                problem, full = first_line(error), out_of_memory(error)
+            if halved or not full:
+                break
+            give_back()
+            self.learner.pass_tokens = max(16, self.learner.pass_tokens // 2)
+        raise BadInput(
+            f"step {self.step + 1}: the learner failed ({problem}); step {self.step} is saved: "
+            f"{'lower tokens_per_pass or data.longest' if full else 'mend that'}, then go on with --resume"
+        )
 
     def _share(self, step: int) -> float:
         return lr_share(step, self.config.steps, self.config.optimizer.warmup, self.config.optimizer.decay)

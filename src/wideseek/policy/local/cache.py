@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +28,7 @@ BLOCK = 16
 _LEAST = 64  # the ladder's first capacity
 _FIRST = 8192  # so many tokens the first slab of a capacity has, and 16 rows at most; later ones double what there is
 _ROWS = 64  # the most rows of a slab
+_LINE = 64  # bytes
 _PARTS = 4  # no slab of several rows takes more than this part of the budget
 
 
@@ -81,6 +83,16 @@ class Sequence:
     """Chained hashes of the blocks under which it can be found."""
 
 
+@dataclass
+class Found:
+    """`common` tokens of a prefix are computed, in `donor`; `promised` will be, once `promiser` is done."""
+
+    donor: Sequence | None = None
+    common: int = 0
+    promiser: Sequence | None = None
+    promised: int = 0
+
+
 class Cache:
     """All sequences. `budget` and `tokens` count tokens that slabs may hold and do hold."""
 
@@ -95,44 +107,47 @@ class Cache:
 
     # ------------------------------------------------------------------------------------------------ shared prefixes
 
-    def find(self, ids: list[int]) -> tuple[Sequence | None, int, int]:
-        """The sequence with the most computed tokens of the prefix of `ids`, their number, and how many there will be
-        when what is being computed now is done. The last token never counts: its logits are wanted."""
-        donor, most, promised = None, 0, 0
-        for sequence in self._candidates(ids):
+    def find(self, ids: list[int], keys: list[int]) -> Found:
+        """What is there of the prefix of `ids`, whose blocks have these `keys`, and what there will be. The last token
+        never counts: its logits are wanted."""
+        found = Found()
+        for sequence in self._candidates(keys):
             common = min(common_prefix(sequence.ids, ids), len(ids) - 1)
-            promised = max(promised, common if sequence.running else min(common, sequence.cached))
-            if min(common, sequence.cached) > most:
-                donor, most = sequence, min(common, sequence.cached)
-        return donor, most, promised
+            if min(common, sequence.cached) > found.common:
+                found.donor, found.common = sequence, min(common, sequence.cached)
+            if sequence.running and common > found.promised:
+                found.promiser, found.promised = sequence, common
+        return found
 
-    def _candidates(self, ids: list[int]) -> list[Sequence]:
+    def _candidates(self, keys: list[int]) -> list[Sequence]:
         found: dict[Sequence, None] = {}
-        for key in block_keys(ids):
+        for key in keys:
             sharing = self._blocks.get(key)
             if not sharing:
                 break
             found = sharing
         return list(found)
 
-    def register(self, sequence: Sequence) -> None:
-        """Let others find what this sequence's tokens are by now."""
-        known = len(sequence.keys)
-        for key in itertools.islice(block_keys(sequence.ids), known, None):
+    def register(self, sequence: Sequence, keys: list[int]) -> None:
+        """Let others find what this sequence's tokens are by now; `keys` are those of all its blocks."""
+        for key in keys[len(sequence.keys) :]:
             sequence.keys.append(key)
             self._blocks.setdefault(key, {})[sequence] = None
 
     # -------------------------------------------------------------------------------------------------------- memory
 
-    def start(self, ids: list[int], tokens: int, donor: Sequence | None, common: int) -> Sequence | None:
-        """A running sequence of `ids` with room for `tokens`, its first `common` tokens from `donor`; None where it
-        does not fit now. A retained donor that is all prefix becomes the sequence; any other is copied from."""
+    def start(
+        self, ids: list[int], keys: list[int], tokens: int, donor: Sequence | None, common: int
+    ) -> Sequence | None:
+        """A running sequence of `ids`, whose blocks have these `keys`, with room for `tokens`, its first `common`
+        tokens from `donor`; None where it does not fit now. A retained donor that is all prefix becomes the sequence;
+        any other is copied from."""
         if donor is not None and not donor.running and donor.cached == common:
             donor.ids, donor.running = ids, True
             if not self.grow(donor, tokens):
                 donor.running, donor.ids = False, ids[:common]
                 return None
-            self.register(donor)
+            self.register(donor, keys)
             return donor
         place = self._place(tokens, keep=donor)
         if place is None:
@@ -143,7 +158,7 @@ class Cache:
             donor.used = next(self._clock)
             _copy(donor, sequence.slab, sequence.row, common)
             sequence.cached = common
-        self.register(sequence)
+        self.register(sequence, keys)
         return sequence
 
     def grow(self, sequence: Sequence, tokens: int) -> bool:
@@ -167,7 +182,7 @@ class Cache:
         self._rest(sequence)
         sequence.running, sequence.used = False, next(self._clock)
         del sequence.ids[sequence.cached :]
-        self.register(sequence)
+        self.register(sequence, extended(sequence.keys, sequence.ids))
 
     def drop(self, sequence: Sequence) -> None:
         """The sequence is gone, and its slab too where it was the last of it."""
@@ -270,9 +285,12 @@ class Cache:
 def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     if device.type != "cpu":
         return torch.zeros(size, dtype=dtype, device=device)
-    # numpy's zeros take no memory until they are written to; torch's do.
-    plain = np.zeros(size, np.int16 if dtype == torch.bfloat16 else np.float32)
-    return torch.from_numpy(plain).view(dtype)
+    # numpy's zeros take no memory until they are written to; torch's do. Like torch's, they begin on a cache line: some
+    # products round otherwise where they do not, and where memory begins differs from run to run.
+    kind = np.dtype(np.int16 if dtype == torch.bfloat16 else np.float32)
+    plain = np.zeros(math.prod(size) + _LINE // kind.itemsize, kind)
+    first = -plain.ctypes.data % _LINE // kind.itemsize
+    return torch.from_numpy(plain[first : first + math.prod(size)].reshape(size)).view(dtype)
 
 
 def _copy(sequence: Sequence, slab: Slab, row: int, tokens: int) -> None:
@@ -285,10 +303,12 @@ def _ladder(most: int) -> list[int]:
     return [*itertools.takewhile(lambda step: step < most, steps), most]
 
 
-def block_keys(ids: list[int]) -> itertools.chain[int] | map[int]:
-    """A hash per whole block of `ids`, of the block and all before it."""
-    blocks = (tuple(ids[start : start + BLOCK]) for start in range(0, len(ids) - BLOCK + 1, BLOCK))
-    return map(hash, itertools.accumulate(blocks, lambda before, block: (hash(before), block)))
+def extended(keys: list[int], ids: list[int]) -> list[int]:
+    """A hash per whole block of `ids`, of the block and all before it; `keys` are those of the first blocks."""
+    keys = list(keys)
+    for start in range(len(keys) * BLOCK, len(ids) - BLOCK + 1, BLOCK):
+        keys.append(hash((keys[-1] if keys else 0, tuple(ids[start : start + BLOCK]))))
+    return keys
 
 
 def common_prefix(one: list[int], other: list[int]) -> int:

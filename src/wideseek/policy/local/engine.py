@@ -3,6 +3,9 @@
     sample()   ── job ──▶  inbox  ──▶  worker: take the inbox, one scheduler step, again
                ◀─ call_soon_threadsafe ─────────────┘
 
+Under a `Lockstep` the worker steps only when all branches of work wait: then equal requests make equal batches, and
+equal batches equal numbers, to the last bit.
+
 Whatever the worker raises ends the requests that it had, never the worker. A request whose caller has gone away is
 taken off at the next step.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import threading
 import weakref
@@ -21,6 +25,7 @@ from typing import Any, Literal
 
 import torch
 
+from wideseek.concurrency import LOCKSTEP, Lockstep, Wait
 from wideseek.errors import BadInput, PolicyRejected, PolicyUnavailable, WideseekError
 from wideseek.policy.local.cache import Cache
 from wideseek.policy.local.model import Model
@@ -31,6 +36,7 @@ from wideseek.policy.token import Request, Sampled
 Device = Literal["auto", "cpu", "cuda"]
 
 _LEAST_KV = 64
+_numbers = itertools.count()  # of workers, in the order in which they are made
 
 
 class LocalEngine:
@@ -109,11 +115,23 @@ class LocalEngine:
         self._check(request)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Sampled] = loop.create_future()
-        job = Job(request, lambda outcome: _answer(loop, future, outcome))
-        self._worker.post(lambda: self._scheduler.add(job))
+        lockstep, waits = LOCKSTEP.get(), list[Wait]()
+
+        def done(outcome: Sampled | WideseekError) -> None:
+            for wait in waits:  # before the worker looks whether it is its turn
+                wait.over()
+            _answer(loop, future, outcome)
+
+        job = Job(request, done)
+        if lockstep is None:
+            self._worker.post(lambda: self._scheduler.add(job))
+        else:
+            waits.append(self._worker.post_in(lockstep, lambda: self._scheduler.add(job)))
         try:
             return await future
         except asyncio.CancelledError:
+            for wait in waits:
+                wait.over()
             with contextlib.suppress(PolicyUnavailable):  # closed: everything is freed already
                 self._worker.post(lambda: self._scheduler.cancel(job))
             raise
@@ -131,6 +149,10 @@ class LocalEngine:
             self._scheduler.update(model, self.version + 1 if version is None else version)
 
         await asyncio.wrap_future(self._worker.call(update))
+
+    async def forget(self) -> None:
+        """Drop retained caches, as if the engine had just been opened with the weights that it has."""
+        await asyncio.wrap_future(self._worker.call(self._scheduler.forget))
 
     async def close(self) -> None:
         """End the worker; what still runs fails with `PolicyUnavailable`."""
@@ -174,6 +196,8 @@ class Worker:
         self._inbox: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._lockstep: Lockstep | None = None
+        self._number = next(_numbers)
 
     def post(self, call: Callable[[], None]) -> None:
         """Have `call` run between two steps. Raises `PolicyUnavailable` after `end`."""
@@ -185,6 +209,13 @@ class Worker:
                 self._thread = threading.Thread(target=self._run, name="wideseek-engine", daemon=True)
                 self._thread.start()
             self._wake.notify()
+
+    def post_in(self, lockstep: Lockstep, call: Callable[[], None]) -> Wait:
+        """Like `post`, by a branch that waits for what comes of it; from now on the worker steps in its turn only."""
+        with self._wake:
+            self._lockstep = lockstep
+        self.post(call)
+        return lockstep.wait(self._number, self._woken)
 
     def call(self, call: Callable[[], None]) -> Future[None]:
         """Like `post`; the future tells when it is done, or how it failed. Cancelled before its turn, it is not run."""
@@ -225,10 +256,18 @@ class Worker:
 
     def _turn(self) -> None:
         with self._wake:
-            self._wake.wait_for(lambda: self._inbox or self._closed or self._scheduler.busy)
+            self._wake.wait_for(lambda: self._inbox or self._closed or (self._scheduler.busy and self._turns()))
+        turns = self._turns()  # asked first: where it is its turn, all that is asked is in the inbox
         self._inboxed()
-        if self._scheduler.busy and not self._closed:
+        if turns and self._scheduler.busy and not self._closed:
             self._guarded(self._scheduler.step)
+
+    def _turns(self) -> bool:
+        return self._lockstep is None or self._lockstep.turn(self._number)
+
+    def _woken(self) -> None:
+        with self._wake:
+            self._wake.notify()
 
     def _inboxed(self) -> None:
         with self._wake:
@@ -261,7 +300,7 @@ def _answer(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Sampled], ou
 
 
 def _dtype(name: str, model: str) -> torch.dtype:
-    found = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(name)
+    found = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}.get(name)
     if found is None:
         raise BadInput(f"{model}: dtype {name!r}: give float32 or bfloat16")
     return found

@@ -1,7 +1,9 @@
 """The next token of each row, and its natural-log probability.
 
 A row's draw is `u = uniform(seed, position)`, a hash and no generator: what else runs cannot change it. The token is
-where the cumulative probability passes `u`.
+where the cumulative probability passes `u`. Draws have 53 bits and sums are in float64, in two levels (parts of the
+vocabulary, then the tokens of one part), so that every token of a large vocabulary is drawn as often as its
+log-probability says: with 24 bits and one float32 sum, most tokens of 151,936 could never be drawn.
 
     temperature 0     the likeliest token; its log-probability is that at temperature 1
     top_p = 1         log softmax(logits / temperature)
@@ -17,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+
+PART = 512  # tokens; one part of each row is summed token by token
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,12 @@ def sample(logits: Tensor, draws: Draws) -> tuple[list[int], list[float]]:
     nucleus = [row for row, p in enumerate(draws.top_ps) if p < 1 and not greedy[row]]
     if nucleus:
         weights[nucleus] = _nucleus(weights[nucleus], [draws.top_ps[row] for row in nucleus])
-    total = weights.sum(-1, keepdim=True)
-    tokens = _inverse_cdf(weights, uniform(draws.seeds, draws.positions))  # [R, 1]
+    sums = part_sums(weights)
+    tokens = inverse_cdf(weights, sums, uniform(draws.seeds, draws.positions))  # [R, 1]
     if any(greedy):
         best = logits.argmax(-1, keepdim=True)
         tokens = torch.where(torch.tensor(greedy, device=logits.device)[:, None], best, tokens)
-    logprobs = logits.gather(-1, tokens) - total.log()
+    logprobs = logits.gather(-1, tokens) - sums.sum(-1, keepdim=True).log()
     return tokens[:, 0].tolist(), logprobs[:, 0].tolist()
 
 
@@ -59,21 +63,44 @@ def _nucleus(weights: Tensor, top_ps: Sequence[float]) -> Tensor:
     return torch.zeros_like(weights).scatter_(-1, order, ordered.masked_fill_(outside, 0))
 
 
-def _inverse_cdf(weights: Tensor, draws: np.ndarray) -> Tensor:
-    """Where the cumulative weight passes `draws` [R] of the total. [R, 1]"""
-    cumulative = weights.cumsum(-1)
-    # A draw is below 1 by at least half a unit in the last place, so the product stays below the total.
-    wanted = torch.from_numpy(draws).to(weights.device)[:, None] * cumulative[:, -1:]
-    found = torch.searchsorted(cumulative, wanted, right=True)
-    return found.clamp_(max=weights.shape[-1] - 1)  # reached by NaN only
+def part_sums(weights: Tensor) -> Tensor:
+    """The weight of each part of the vocabulary: [R, V] -> [R, V / PART, rounded up] in float64."""
+    size = weights.shape[-1]
+    whole = size // PART * PART
+    sums = weights[:, :whole].reshape(len(weights), -1, PART).sum(-1, dtype=torch.float64)
+    return (
+        sums if whole == size else torch.cat([sums, weights[:, whole:].sum(-1, keepdim=True, dtype=torch.float64)], -1)
+    )
+
+
+def inverse_cdf(weights: Tensor, sums: Tensor, draws: np.ndarray) -> Tensor:
+    """Where the cumulative weight passes `draws` [R] of the total; `sums` are the `part_sums`. [R, 1]"""
+    cumulative = sums.cumsum(-1)
+    wanted = _below(torch.from_numpy(draws).to(weights.device)[:, None] * cumulative[:, -1:], cumulative)
+    part = _passed(cumulative, wanted)  # [R, 1]
+    tokens = part * PART + torch.arange(PART, device=weights.device)  # [R, PART]; those beyond the last weigh nothing
+    beyond = tokens >= weights.shape[-1]
+    inside = weights.gather(-1, tokens.clamp(max=weights.shape[-1] - 1)).double().masked_fill_(beyond, 0).cumsum(-1)
+    left = (wanted - (cumulative - sums).gather(-1, part)).clamp_(min=0)
+    found = part * PART + _passed(inside, _below(left, inside))
+    return found.clamp_(max=weights.shape[-1] - 1)  # for NaN
+
+
+def _below(wanted: Tensor, cumulative: Tensor) -> Tensor:
+    """Rounding may bring a draw up to the total, which no token passes."""
+    return torch.minimum(wanted, torch.nextafter(cumulative[:, -1:], wanted.new_zeros(())))
+
+
+def _passed(cumulative: Tensor, wanted: Tensor) -> Tensor:
+    return torch.searchsorted(cumulative, wanted, right=True).clamp_(max=cumulative.shape[-1] - 1)  # for NaN
 
 
 def uniform(seeds: Sequence[int], positions: Sequence[int]) -> np.ndarray:
-    """One float32 in [0, 1 - 2^-24] per (seed, position): splitmix64 twice."""
+    """One float64 in [0, 1 - 2^-53] per (seed, position): splitmix64 twice."""
     with np.errstate(over="ignore"):
         mixed = _splitmix(np.array([seed & 0xFFFFFFFFFFFFFFFF for seed in seeds], np.uint64))
         mixed = _splitmix(mixed ^ np.array(positions, np.uint64))
-    return (mixed >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
+    return (mixed >> np.uint64(11)).astype(np.float64) * 2**-53
 
 
 def _splitmix(state: np.ndarray) -> np.ndarray:

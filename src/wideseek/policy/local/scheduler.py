@@ -1,17 +1,20 @@
 """Which requests run, and one step of all that do. No threads here: the engine's worker calls `step` in a loop.
 
     waiting      in arrival order, until a place in the batch and memory are there
+    parked       until another request has computed the prefix that both have, which is then shared
     prefilling   chunks of what is not computed yet ride in each step beside everybody's next token
     decoding     one token a step, until a stop token or the cap
 
-A request that would share a prefix with one that is being prefilled waits for it, and shares. A sequence that needs
-more memory than there is makes the youngest running request give way: that one waits again, with what it has sampled,
-and is computed again later. The oldest never gives way, so everything ends. New weights make all give way.
+Requests that came since the last step stand in the order of their seeds, not in that of their coming, which depends on
+how fast the machine is. A sequence that needs more memory than there is makes the youngest running request give way:
+that one waits again, with what it has sampled, and is computed again later. The oldest never gives way, so everything
+ends. New weights make all give way.
 """
 
 from __future__ import annotations
 
 import bisect
+import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +22,7 @@ from dataclasses import dataclass, field
 import torch
 
 from wideseek.errors import PolicyRejected, WideseekError
-from wideseek.policy.local.cache import BLOCK, Cache, Sequence
+from wideseek.policy.local.cache import BLOCK, Cache, Found, Sequence, extended
 from wideseek.policy.local.model import Batch, Chunk, Group, Model
 from wideseek.policy.local.sampling import Draws, sample
 from wideseek.policy.token import Request, Sampled
@@ -59,6 +62,10 @@ class Job:
     """the prompt and what was sampled"""
     sampled: Sampled = field(default_factory=lambda: Sampled([], [], [], False))
     sequence: Sequence | None = None
+    keys: list[int] = field(default_factory=list)
+    """of the blocks of `ids`, for the cache: hashed once, when the request comes"""
+    parked: Sequence | None = None
+    """what computes a prefix for it"""
 
     @property
     def left(self) -> int:
@@ -73,43 +80,57 @@ class Scheduler:
         self.stats = Stats()
         self._max_batch, self._chunk = max_batch, chunk
         self._arrivals = 0
+        self._new: list[Job] = []
         self._waiting: list[Job] = []
+        self._parked: dict[Sequence, list[tuple[int, int, Job]]] = {}  # heaps: tokens to wait for, arrival
         self._prefilling: list[Job] = []
         self._decoding: dict[Sequence, Job] = {}
 
     @property
     def busy(self) -> bool:
-        return bool(self._waiting or self._prefilling or self._decoding)
+        return bool(self._new or self._waiting or self._prefilling or self._decoding)
 
     # ------------------------------------------------------------------------------------------------- from outside
 
     def add(self, job: Job) -> None:
-        self._arrivals += 1
-        job.arrival, job.ids = self._arrivals, list(job.request.ids)
-        self._waiting.append(job)
+        job.ids = list(job.request.ids)
+        job.keys = extended([], job.ids)
+        self._new.append(job)
         self.stats.requests += 1
         self.stats.prompt += len(job.ids)
 
     def cancel(self, job: Job) -> None:
         """Forget a job and free what it holds; nothing happens where it has ended."""
-        if job in self._waiting:
-            self._waiting.remove(job)
+        for jobs in (self._new, self._waiting):
+            if job in jobs:
+                jobs.remove(job)
+        if job.parked is not None:
+            heap = self._parked[job.parked]
+            heap.remove(next(entry for entry in heap if entry[2] is job))
+            heapq.heapify(heap)
+            job.parked = None
         elif job.sequence is not None:
             self._stop(job)
 
     def update(self, model: Model, version: int) -> None:
         """Go on with other weights: everything is computed again, what was sampled stays."""
+        self.forget()
+        self.model, self.version = model, version
+
+    def forget(self) -> None:
+        """Drop all that is computed; what runs is computed again."""
         for job in self._running():
             self._wait_again(job)
         self.cache.clear()
-        self.model, self.version = model, version
 
     def fail(self, error: WideseekError) -> None:
         """End every job with this error."""
-        jobs = dict.fromkeys([*self._running(), *self._waiting])  # one that was just being started is in both
-        self._waiting, self._prefilling, self._decoding = [], [], {}
+        parked = [job for heap in self._parked.values() for _, _, job in heap]
+        # One that was just being started is in two of them.
+        jobs = dict.fromkeys([*self._running(), *self._new, *self._waiting, *parked])
+        self._new, self._waiting, self._parked, self._prefilling, self._decoding = [], [], {}, [], {}
         for job in jobs:
-            job.sequence = None  # a caller that goes away now has nothing to free
+            job.sequence = job.parked = None  # a caller that goes away now has nothing to free
             job.done(error)
         self.cache.clear()
 
@@ -118,11 +139,13 @@ class Scheduler:
     def step(self) -> None:
         """Make room for what runs, admit what fits besides, compute one batch, sample its tokens."""
         self._make_room()
+        self._number()
         self._admit()
         batch, jobs = self._batch()
         logits = self.model.logits(batch)  # [R, V]
         for chunk in batch.chunks:
             chunk.sequence.cached += chunk.count
+            self._unpark(chunk.sequence, chunk.sequence.cached)
             self.stats.prefilled += chunk.count
         draws = Draws(
             [job.request.temperature for job in jobs],
@@ -135,32 +158,60 @@ class Scheduler:
         self.stats.steps += 1
         self.stats.evicted = self.cache.evicted
 
+    def _number(self) -> None:
+        """Those that came since the last step, by their seeds: whoever came first by chance changes no batch."""
+        for job in sorted(self._new, key=lambda job: (job.request.seed, job.request.ids)):
+            self._arrivals += 1
+            job.arrival = self._arrivals
+            self._waiting.append(job)
+        self._new = []
+
     def _admit(self) -> None:
-        """Start waiting jobs, in arrival order, until one does not fit."""
-        running = len(self._prefilling) + len(self._decoding)
-        later: list[Job] = []
-        for number, job in enumerate(self._waiting):
+        """Start waiting jobs, in arrival order, until one does not fit. Each is looked at once, and again when it has
+        become its turn or what it is parked for is there."""
+        running, seen = len(self._running()), 0
+        for job in self._waiting:
             if running == self._max_batch:
-                later += self._waiting[number:]
                 break
-            donor, common, promised = self.cache.find(job.ids)
-            if promised >= common + BLOCK:
-                later.append(job)
-                continue
-            room = len(job.ids) + min(job.left, HEADROOM)
-            sequence = self.cache.start(job.ids, room, donor, common)
-            if sequence is None and not running:
-                self.cache.clear()  # what is retained stands in its way, and nothing else will go
-                sequence = self.cache.start(job.ids, room, None, 0)
-            if sequence is None:
-                later += self._waiting[number:]
+            found = self.cache.find(job.ids, job.keys)
+            if found.promiser is not None and found.promised >= found.common + BLOCK:
+                self._park(job, found.promiser, found.promised)
+            elif self._start(job, found, alone=not running):
+                running += 1
+            else:
                 break
-            job.sequence = sequence
-            self.stats.reused += sequence.cached
-            self._prefilling.append(job)
-            running += 1
-        self._waiting = later
+            seen += 1
+        del self._waiting[:seen]
         self.stats.most_running = max(self.stats.most_running, running)
+
+    def _start(self, job: Job, found: Found, alone: bool) -> bool:
+        """Whether there was memory for it."""
+        room = len(job.ids) + min(job.left, HEADROOM)
+        sequence = self.cache.start(job.ids, job.keys, room, found.donor, found.common)
+        if sequence is None and alone:
+            self.cache.clear()  # what is retained stands in its way, and nothing else will go
+            sequence = self.cache.start(job.ids, job.keys, room, None, 0)
+        if sequence is None:
+            return False
+        job.sequence = sequence
+        self.stats.reused += sequence.cached
+        self._prefilling.append(job)
+        return True
+
+    def _park(self, job: Job, sequence: Sequence, tokens: int) -> None:
+        """The job waits until `sequence` has computed so many tokens."""
+        job.parked = sequence
+        heapq.heappush(self._parked.setdefault(sequence, []), (tokens, job.arrival, job))
+
+    def _unpark(self, sequence: Sequence, tokens: float) -> None:
+        """Those that wait for so many tokens of `sequence`, or fewer, wait with the others again."""
+        heap = self._parked.get(sequence, [])
+        while heap and heap[0][0] <= tokens:
+            _, _, job = heapq.heappop(heap)
+            job.parked = None
+            bisect.insort(self._waiting, job, key=lambda job: job.arrival)
+        if not heap:
+            self._parked.pop(sequence, None)
 
     def _make_room(self) -> None:
         """Every decoding sequence gets a place for its next token, if need be from younger jobs."""
@@ -244,6 +295,7 @@ class Scheduler:
 
     def _wait_again(self, job: Job) -> None:
         self._stop(job)
+        job.keys = extended(job.keys, job.ids)
         bisect.insort(self._waiting, job, key=lambda job: job.arrival)
 
     def _forget(self, job: Job) -> Sequence:
@@ -252,6 +304,7 @@ class Scheduler:
         if self._decoding.pop(sequence, None) is None:
             self._prefilling.remove(job)
         job.sequence = None
+        self._unpark(sequence, math.inf)
         return sequence
 
     def _running(self) -> list[Job]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from wideseek.errors import BadInput
 
-Dtype = Literal["float32", "bfloat16"]
+Dtype = Literal["auto", "float32", "bfloat16"]
 State = Mapping[str, Tensor]
 
 _CAUSAL = "Qwen3ForCausalLM"
