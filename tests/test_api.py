@@ -235,7 +235,7 @@ def test_a_wrong_key_in_a_config_file_names_the_file_and_the_nearest_key(tmp_pat
 
 
 def test_importing_wideseek_loads_nothing_heavy():
-    heavy = ["torch", "transformers", "pydantic", "aiohttp", "tantivy", "rich", "pandas", "openpyxl", "jsonschema"]
+    heavy = ["torch", "transformers", "pydantic", "httptools", "tantivy", "rich", "pandas", "openpyxl", "jsonschema"]
     code = f"import sys, wideseek; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -274,7 +274,7 @@ def test_help_loads_nothing_heavy(arguments):
         "torch",
         "transformers",
         "pydantic",
-        "aiohttp",
+        "httptools",
         "tantivy",
         "rich",
         "pandas",

@@ -11,6 +11,7 @@ character becomes U+FFFD: an answer that was paid for is not asked for again bec
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -84,6 +85,7 @@ class Choice(msgspec.Struct):
         return ending_of(self.word)
 
 
+@functools.lru_cache(maxsize=64)
 def ending_of(word: str | None) -> Ending:
     """What a server's word for the end of an answer means, `FinishReason.MAX_TOKENS` as well as `max-tokens`."""
     plain = re.sub(r"[\s-]+", "_", (word or "").rpartition(".")[2].strip().lower())

@@ -23,7 +23,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from wideseek.errors import PolicyRejected, PolicyUnavailable
 from wideseek.policy.failures import ContextFull, FailedTry, Refused, failure_of, server_message
-from wideseek.policy.transport import CONNECT_S, Transport
+from wideseek.policy.pool import CONNECT_S
+from wideseek.policy.transport import Transport
 from wideseek.redaction import login_of, withhold, without_login
 
 LONGEST_BACKOFF_S = 30.0

@@ -13,13 +13,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-import aiohttp
-
 from wideseek.errors import PolicyRejected
-from wideseek.policy.failures import FailedTry, one_line
-from wideseek.redaction import redacted, without_login
+from wideseek.policy.failures import FailedTry
+from wideseek.policy.http1 import Place, place_of
+from wideseek.policy.pool import Pool, Proxy
+from wideseek.redaction import login_of, redacted, without_login
 
-CONNECT_S = 30.0
 MOST_REDIRECTS = 5
 
 
@@ -41,19 +40,10 @@ class Transport:
     def __init__(
         self, base_url: str, headers: Mapping[str, str], *, timeout_s: float, concurrency: int, most_mb: float
     ) -> None:
-        try:
-            self._origin = origin_of(base_url)
-        except ValueError as error:
-            raise _no_address(base_url) from error
-        self._timeout_s, self._most_mb = timeout_s, most_mb
+        self._origin = _origin_of(base_url)
+        self._timeout_s = timeout_s
         self._slots = asyncio.Semaphore(concurrency)
-        self._proxy = _proxy_for(base_url)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
-            headers=headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._pool = Pool(self._origin, _proxy_for(base_url), _checked(base_url, headers), int(most_mb * 1_000_000))
 
     async def send(self, url: str, body: bytes | None) -> Answer:
         """The answer to `body` (to a GET where there is none).
@@ -64,50 +54,30 @@ class Transport:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     return await self._send(url, body)
-            except aiohttp.InvalidURL as error:
-                raise _no_address(url) from error
-            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-                raise FailedTry(one_line(str(error)), unreachable=True) from error
             except TimeoutError as error:
                 raise FailedTry(f"no answer within {self._timeout_s:g} s") from error
-            except (aiohttp.ClientError, OSError) as error:
-                raise FailedTry(f"the connection broke: {one_line(str(error)) or type(error).__name__}") from error
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._pool.close()
 
     async def _send(self, url: str, body: bytes | None) -> Answer:
         method = "GET" if body is None else "POST"
         for _ in range(MOST_REDIRECTS + 1):
-            asked = self._session.request(method, url, data=body, proxy=self._proxy, allow_redirects=False)
-            async with asked as response:
-                payload = await self._body(response)
-            place = response.headers.get("Location")
-            if place is None or not 300 <= response.status < 400:
-                return Answer(response.status, response.headers.get("Retry-After"), redacted(payload))
-            url = self._followed(url, place, kept=body is None or response.status in (307, 308))
+            reply = await self._pool.exchange(method, url, body)
+            place = reply.headers.get("location")
+            if place is None or not 300 <= reply.status < 400:
+                return Answer(reply.status, reply.headers.get("retry-after"), redacted(reply.body))
+            url = self._followed(url, place, kept=body is None or reply.status in (307, 308))
         raise PolicyRejected(f"{self._origin}: redirects more than {MOST_REDIRECTS} times: is the address right?")
-
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        """The whole body, counted while it is unpacked: a small one may unpack to gigabytes, or never end."""
-        most, body = int(self._most_mb * 1_000_000), bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > most:
-                raise FailedTry(
-                    f"an answer of more than {self._most_mb:g} MB was not read to its end: if the server does "
-                    "answer at such length, raise chat.max_body_mb"
-                )
-        return bytes(body)
 
     def _followed(self, url: str, place: str, *, kept: bool) -> str:
         """Where a redirect leads, if it stays with this origin and the request stays what it is (`kept`).
 
         A key, and what an agent has read, go to no origin that the user has not named.
         """
-        target = urljoin(url, place)
         try:
-            origin = origin_of(target)
+            target = urljoin(url, place)
+            origin: Place | str = place_of(target)
         except ValueError:
             origin = "what is no address"
         if origin != self._origin:
@@ -124,24 +94,32 @@ class Transport:
         return target
 
 
-def origin_of(url: str) -> str:
-    """Scheme, host and port. Raises `ValueError` for what is no address."""
+def _origin_of(url: str) -> Place:
+    try:
+        return place_of(url)
+    except ValueError as error:
+        raise PolicyRejected(f"{url}: is not an address: write http://HOST:PORT/v1") from error
+
+
+def _checked(url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """`headers`, which hold no control character: it would end a header before its end."""
+    for name, value in headers.items():
+        if not value.isprintable():
+            raise PolicyRejected(f"{url}: the {name} header holds a line break or the like: is the key right?")
+    return headers
+
+
+def _proxy_for(url: str) -> Proxy | None:
+    """The proxy that the environment names for `url`. Its login is a secret, too."""
     parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    host = parts.hostname or ""
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def _no_address(url: str) -> PolicyRejected:
-    return PolicyRejected(f"{url}: is not an address: write http://HOST:PORT/v1")
-
-
-def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for `url`."""
-    parts = urlsplit(url)
-    if urllib.request.proxy_bypass(parts.hostname or ""):
+    named = None if urllib.request.proxy_bypass(parts.hostname or "") else urllib.request.getproxies().get(parts.scheme)
+    if not named:
         return None
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if proxy:
-        without_login(proxy)  # its password is a secret, too
-    return proxy
+    address = without_login(named if "://" in named else f"http://{named}")
+    try:
+        place = place_of(address)
+    except ValueError as error:
+        raise PolicyRejected(
+            f"{address}: is no address of a proxy: set {parts.scheme.upper()}_PROXY to http://HOST:PORT, or unset it"
+        ) from error
+    return Proxy(place, login_of(address))
