@@ -198,9 +198,9 @@ class EvalRun:
 
     def rollouts(self) -> Iterator[Rollout]:
         """The rollout of every attempt that has one, in the order of tasks and trials; one is held at a time."""
-        numbers = {task.instance_id: number for number, task in enumerate(self.tasks)}
-        for place in sorted(self._offsets, key=lambda place: (numbers[place[0]], place[1])):
-            yield self.rollout(*place)
+        for task in self.tasks:
+            for trial in sorted(trial for name, trial in self._offsets if name == task.instance_id):
+                yield self.rollout(task.instance_id, trial)
 
     def scores(self, instance_id: str, trial: int) -> dict[str, Score]:
         """One attempt's scores by mode with all their details, row by row; empty where it has none."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -21,6 +21,7 @@ from wideseek.evidence import Levels
 from wideseek.records import Kind, Language, Stop, Task, Usage
 
 FORMAT = 1
+MOST_TRIALS = 100_000
 Outcome = Literal["scored", "judge", "policy", "budget"]
 Status = Literal["complete", "partial", "failed", "interrupted"]
 Parts = dict[str, float]
@@ -36,7 +37,7 @@ class Setup(msgspec.Struct, kw_only=True):
     """
 
     bench: str
-    trials: int
+    trials: Annotated[int, msgspec.Meta(ge=1, le=MOST_TRIALS)]
     workflow: Literal["team", "single"] = "team"
     split: str | None = None
     limit: int | None = None
@@ -45,7 +46,7 @@ class Setup(msgspec.Struct, kw_only=True):
     model: str = ""
     sub_model: str | None = None
     width: int = 0
-    modes: list[str] = msgspec.field(default_factory=lambda: ["strict"])
+    modes: Annotated[list[str], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["strict"])
     judge: str = "exact"
     today: str | None = None
     config: dict[str, Any] = {}
