@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +18,14 @@ from rich.console import Console
 from tests.helpers import LIGHTHOUSES, QUESTION, Model, lighthouse_pages, table, team
 from wideseek.api import answer, ask, load_rollout, run
 from wideseek.cli.asking import _request
-from wideseek.errors import WideseekError
+from wideseek.errors import RunDirError, WideseekError
 from wideseek.evals import Setup, load_run
 from wideseek.evals.compare import compare
 from wideseek.evals.folder import write_whole
 from wideseek.evals.report import write_report
 from wideseek.evals.run import evaluate
 from wideseek.evals.study import Limits, Plan, load_study, write_study
+from wideseek.export import write_result
 from wideseek.records import Task
 from wideseek.terminal import show_agents, show_trajectory
 from wideseek.tools.corpus import Corpus
@@ -203,3 +205,114 @@ def test_nothing_in_the_folder_of_an_evaluation_or_a_study_is_a_traceback(studie
         ends_in_one_line(reader, spoil(studied, name, damage, scratch))
 
     holds()
+
+
+# ---------------------------------------------------------------------------------------------- other things than files
+
+
+def put_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def put_loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def put_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def put_nothing(path: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize("put", [put_folder, put_loop, put_pipe, put_nothing])
+@pytest.mark.parametrize("name", [*ASKED, *(f"{POINT}/{name}" for name in EVALUATED), "study.json"])
+def test_what_is_no_file_in_a_run_folder_ends_in_one_line(asked, studied, tmp_path, put, name):
+    source, readers = (asked, [show, resume]) if name in ASKED else (studied, [go_on, compared, rollouts, studies])
+    for reader in readers:
+        copy = tmp_path / reader.__name__
+        shutil.copytree(source, copy)
+        (copy / name).unlink()
+        put(copy / name)
+        ends_in_one_line(reader, copy)
+
+
+# -------------------------------------------------------------------------------------------------------------- links
+
+
+def linked(path: Path, victim: Path) -> None:
+    path.unlink(missing_ok=True)
+    victim.write_text("mine")
+    path.symlink_to(victim)
+
+
+@pytest.mark.parametrize("name", ["run.json", "rollout.json", "result.json", "journal.jsonl", "lock"])
+def test_a_run_writes_through_no_link_in_its_folder(asked, tmp_path, name):
+    folder, victim = tmp_path / "run", tmp_path / "victim"
+    shutil.copytree(asked, folder)
+    request = _request(None, folder, None, None, None, {})
+    (folder / "run.json").unlink()
+    linked(folder / name, victim)
+    with pytest.raises(RunDirError, match=f"{name}: (is a link to .*victim.*remove the link|)"):
+        run(answer(request, folder))
+    assert victim.read_text() == "mine"
+    assert (folder / name).is_symlink()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["eval.json", "tasks.jsonl", "rollouts.jsonl", "scores.jsonl", "details.jsonl", "pages.jsonl", "lock"],
+)
+def test_an_evaluation_writes_through_no_link_in_its_folder(tmp_path, name):
+    folder, victim = tmp_path / "run", tmp_path / "victim"
+    folder.mkdir()
+    linked(folder / name, victim)
+    with pytest.raises(RunDirError):
+        run(_evaluated(folder))
+    assert victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["attempts", "attempts/00000-0"])
+def test_an_evaluation_keeps_its_journals_in_no_linked_folder(tmp_path, name):
+    folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).symlink_to(elsewhere)
+    with pytest.raises(RunDirError, match=f"{name}: is a link to .*elsewhere"):
+        run(_evaluated(folder))
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "reader"), [("report.html", report), ("summary.json", go_on)])
+def test_a_page_or_a_summary_is_not_written_through_a_link(studied, tmp_path, name, reader):
+    folder, victim = tmp_path / "study", tmp_path / "victim"
+    shutil.copytree(studied, folder)
+    linked(folder / POINT / name, victim)
+    with pytest.raises(RunDirError, match=f"{name}: is a link to"):
+        reader(folder)
+    assert victim.read_text() == "mine"
+
+
+def test_the_folder_itself_may_be_a_link_of_the_user(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "disk")
+    run(_evaluated(tmp_path / "run"))
+    assert load_run(tmp_path / "disk").summary.scored == 1
+
+
+def test_an_export_follows_the_users_link_but_none_inside_the_run_folder(asked, tmp_path):
+    folder, victim = tmp_path / "run", tmp_path / "victim.md"
+    shutil.copytree(asked, folder)
+    result = run(answer(_request(None, folder, None, None, None, {}), folder))
+    for name in ("table.md", "table.csv", "table.sources.csv"):
+        linked(folder / name, victim)
+        with pytest.raises(RunDirError, match=f"{name}: is a link to"):
+            write_result(result, (folder / name).with_name(name.replace(".sources", "")))
+        assert victim.read_text() == "mine"
+        (folder / name).unlink()
+    linked(tmp_path / "named.md", victim)
+    write_result(result, tmp_path / "named.md")
+    assert victim.read_text() != "mine"
+    write_result(result, folder / "table.md")
+    assert (folder / "table.md").read_bytes() == victim.read_bytes()

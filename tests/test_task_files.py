@@ -34,6 +34,9 @@ def lines(*records: dict[str, Any]) -> bytes:
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
 
 
+LATIN = lines(PAGE).decode().encode("latin-1")
+
+
 def read(path: Path, content: bytes) -> list[Page]:
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return list(read_jsonl(path, Page))

@@ -21,7 +21,7 @@ import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -79,13 +79,18 @@ def _kind_of(task: Task) -> Kind:
 # ----------------------------------------------------------------------------------------------------------- turns
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+"""Bounds of what is read: sums and means of such numbers stay numbers."""
+
+
 class Usage(msgspec.Struct, omit_defaults=True, gc=False):
     """What one or more model calls consumed. Tokens are counted by the server, or estimated where it does not say."""
 
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    usd: float = 0.0
+    calls: Count = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    usd: Amount = 0.0
 
     @property
     def tokens(self) -> int:

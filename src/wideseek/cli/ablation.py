@@ -409,6 +409,7 @@ def _prompts(config: MarlConfig) -> str:
 async def _demonstrations(job: Job) -> tuple[int, float]:
     """Make the rollouts that a control learns from, a file per step of `joint`; tokens sampled and seconds for it."""
     from wideseek.concurrency import together
+    from wideseek.files import draft_name
     from wideseek.journal import locked
     from wideseek.records import write_jsonl
     from wideseek.train.log import Log, read_metrics
@@ -424,7 +425,8 @@ async def _demonstrations(job: Job) -> tuple[int, float]:
             for step in range(made, config.steps):
                 numbers = range(step * config.questions, (step + 1) * config.questions)
                 found = list(await together(shown(questions[number]) for number in numbers))
-                part, file = place / f".part-{step:06d}.jsonl.gz", place / f"step-{step:06d}.jsonl.gz"
+                file = place / f"step-{step:06d}.jsonl.gz"
+                part = draft_name(file)
                 write_jsonl(part, [rollout for rollouts, _ in found for rollout in rollouts])
                 log.write(step + 1, sampled=sum(tokens for _, tokens in found), rollouts=sum(len(r) for r, _ in found))
                 part.rename(file)

@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from wideseek.evidence import Levels
-from wideseek.records import Kind, Language, Stop, Task, Usage
+from wideseek.records import Amount, Count, Kind, Language, Stop, Task, Usage
 
 FORMAT = 1
 MOST_TRIALS = 100_000
 Outcome = Literal["scored", "judge", "policy", "budget"]
 Status = Literal["complete", "partial", "failed", "interrupted"]
-Parts = dict[str, float]
+Parts = dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]]
 """The named parts of one score: `f1_by_item`, `f1_by_row`, `score` ... of a table; `em`, `f1`, `contains` of a text."""
 
 
@@ -56,6 +57,11 @@ class Setup(msgspec.Struct, kw_only=True):
     notes: list[str] = []
     format: int = FORMAT
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a day that is none."""
+        if self.today is not None:
+            date.fromisoformat(self.today)
+
 
 class Attempt(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One attempt at one task.
@@ -71,28 +77,28 @@ class Attempt(msgspec.Struct, omit_defaults=True, kw_only=True):
     """
 
     instance_id: str
-    trial: int
+    trial: Count
     language: Language
     kind: Kind
     outcome: Outcome
     problem: str = ""
     scores: dict[str, Parts] = {}
     stop: Stop | None = None
-    supported: float | None = None
+    supported: Amount | None = None
     levels: Levels | None = None
-    searches: int = 0
-    reads: int = 0
-    subagents: int = 0
-    turns: int = 0
-    width: int = 0
-    depth: int = 0
+    searches: Count = 0
+    reads: Count = 0
+    subagents: Count = 0
+    turns: Count = 0
+    width: Count = 0
+    depth: Count = 0
     usage: Usage = msgspec.field(default_factory=Usage)
     usage_by_role: dict[str, Usage] = {}
     spent: Usage = msgspec.field(default_factory=Usage)
     judge_usage: Usage = msgspec.field(default_factory=Usage)
-    seconds: float | None = None
-    critical_seconds: float | None = None
-    critical_turns: int = 0
+    seconds: Amount | None = None
+    critical_seconds: Amount | None = None
+    critical_turns: Count = 0
 
     @property
     def place(self) -> tuple[str, int]:
