@@ -354,7 +354,7 @@ def read_record(path: Path, type: type[R]) -> R:
     `FileNotFoundError` is left to the caller, who knows what a missing file means.
     """
     try:
-        return decoded_record(read_own(path), msgspec.json.Decoder(type), str(path))
+        return decoded_record(read_own(path), msgspec.json.Decoder(type), f"{path}: cannot be read")
     except FileNotFoundError:
         raise
     except OSError as error:
