@@ -72,7 +72,9 @@ def check_output(path: Path, run_dir: Path | None = None) -> Writer:
     if writer is None:
         raise BadInput(f"{path}: the ending says the format; known endings: {', '.join(_WRITERS)}")
     if path.is_dir() or not path.parent.is_dir():
-        raise BadInput(f"{path}: {'is a folder' if path.is_dir() else f'the folder {path.parent} does not exist'}")
+        there = path.parent.exists()
+        folder = f"{path.parent} is not a folder" if there else f"the folder {path.parent} does not exist"
+        raise BadInput(f"{path}: {'is a folder' if path.is_dir() else folder}: choose another --out")
     for file in (path, path.with_suffix(CELLS)) if writer is _csv_files else (path,):
         if run_dir and file.parent.resolve().is_relative_to(run_dir.resolve()):
             refuse_link(file)
