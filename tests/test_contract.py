@@ -135,11 +135,58 @@ def test_a_doubled_column_gives_the_first_filled_cell() -> None:
     assert notes == ["Column 'Year' came 2 times; the first filled cell of each row was kept (1 row differed)."]
 
 
-def test_rows_that_repeat_a_named_key_are_merged_and_conflicts_noted() -> None:
+def test_rows_that_repeat_a_named_key_are_merged_where_they_agree() -> None:
     rows = [["Paris", "", "France"], ["Rome", "1", "Italy"], ["**paris**", "2", "FRANCE"], ["Rome", "7", ""]]
     conformed, notes = NYC.conform(Table(NYC.columns, rows))
-    assert conformed.rows == [["Paris", "2", "France"], ["Rome", "1", "Italy"]]
-    assert notes == ["2 rows for 'Paris' were merged.", "2 rows for 'Rome' were merged; Year: '1' kept, not '7'."]
+    assert conformed.rows == [["Paris", "2", "France"], ["Rome", "1", "Italy"], ["Rome", "7", ""]]
+    assert notes == [
+        "2 rows for 'Paris' were merged.",
+        "2 rows share the key 'Rome' but differ in Year; they were kept apart.",
+    ]
+
+
+OHIO, ILLINOIS = ["Springfield", "Ohio", "", "1801"], ["Springfield", "Illinois", "114394", ""]
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [
+        ([OHIO, ILLINOIS], [OHIO, ILLINOIS]),
+        ([ILLINOIS, OHIO, OHIO], [ILLINOIS, OHIO]),
+        (
+            [OHIO, ILLINOIS, ["Springfield", "Ohio", "58662", ""]],
+            [["Springfield", "Ohio", "58662", "1801"], ILLINOIS],
+        ),
+        ([OHIO, ["springfield", "", "", ""], ILLINOIS], [OHIO, ILLINOIS]),
+        (
+            [["Springfield", "", "155929", ""], ["Springfield", "Massachusetts", "", ""], OHIO],
+            [["Springfield", "", "155929", ""], ["Springfield", "Massachusetts", "", ""], OHIO],
+        ),
+    ],
+    ids=["two", "a repeated one", "one in two parts", "one that says nothing", "one that may be either"],
+)
+def test_no_row_takes_a_cell_from_a_row_that_differs(rows: list[list[str]], kept: list[list[str]]) -> None:
+    contract = Contract.parse("City,State,People,Since", "City")
+    conformed, notes = contract.conform(Table(contract.columns, rows))
+    assert conformed.rows == kept
+    assert notes[0].startswith(f"{len(kept)} rows share the key 'Springfield' but differ in State")
+
+
+@given(st.lists(st.tuples(*[st.sampled_from(["", "a", "b", "c"])] * 3), max_size=6), st.randoms())
+@settings(max_examples=200, deadline=None)
+def test_merging_invents_no_row_loses_no_cell_and_does_not_depend_on_the_order(rows, random) -> None:
+    contract = Contract.parse("Name,A,B,C", "Name")
+    given_rows = [["x", *row] for row in rows]
+    merged = contract.conform(Table(contract.columns, given_rows))[0].rows
+    for row in given_rows:
+        assert any(all(not a or a == b for a, b in zip(row, other, strict=True)) for other in merged)
+    shuffled = random.sample(given_rows, len(given_rows))
+    assert sorted(contract.conform(Table(contract.columns, shuffled))[0].rows) == sorted(merged)
+
+
+def test_many_different_rows_under_one_key_are_kept_apart_at_once() -> None:
+    rows = [["x", str(number), ""] for number in range(20_000)]
+    assert NYC.conform(Table(NYC.columns, rows))[0].rows == rows
 
 
 def test_rows_that_differ_under_an_assumed_key_are_kept_apart() -> None:
@@ -148,7 +195,7 @@ def test_rows_that_differ_under_an_assumed_key_are_kept_apart() -> None:
     conformed, notes = contract.conform(table)
     assert conformed.rows == [["US", "NY"], ["US", "LA"], ["FR", "Paris"]]
     assert notes == [
-        "2 rows share the key 'US' but differ; they were kept apart (no key was named).",
+        "2 rows share the key 'US' but differ in City; they were kept apart (no key was named).",
         "2 rows for 'FR' were merged.",
     ]
 

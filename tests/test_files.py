@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from wideseek.files import check_writable, write_whole
+from wideseek.config import read_toml
+from wideseek.errors import BadInput
+from wideseek.files import check_writable, draft_name, read_text, write_whole
+from wideseek.scoring.tasks import read_tasks
+from wideseek.train.checkpoint import write_folder
 from wideseek.train.samples import load_samples, save_samples
 
 
@@ -91,3 +97,56 @@ def test_samples_are_not_written_through_a_name_put_there_beforehand(tmp_path):
     save_samples(tmp_path / "samples.npz", [], "made with")
     assert victim.read_text() == "mine"
     assert load_samples(tmp_path / "samples.npz") == ([], "made with")
+
+
+LATIN = "title = 'Caf\u00e9'".encode("latin-1")
+
+
+def test_a_text_in_another_encoding_is_named_with_its_file_and_byte(tmp_path):
+    path = tmp_path / "input"
+    path.write_bytes(LATIN)
+    told = f"{path}: is not UTF-8 text, at byte 13 (0xe9): save it as UTF-8"
+    for read in (read_text, read_toml, read_tasks):
+        with pytest.raises(BadInput) as error:
+            read(path)
+        assert str(error.value).replace(", line 1", "") == told
+
+
+def test_a_question_on_standard_input_in_another_encoding_is_named_with_its_byte(tmp_path):
+    command = [sys.executable, "-m", "wideseek", "ask", "-", "--model", "expert"]
+    done = subprocess.run(command, input=LATIN, capture_output=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert done.stderr.decode().strip() == (
+        "wideseek: standard input: is not UTF-8 text, at byte 13 (0xe9): save it as UTF-8"
+    )
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path):
+    (tmp_path / "a.toml").write_bytes(b"\xef\xbb\xbfseed = 1")
+    assert read_toml(tmp_path / "a.toml") == {"seed": 1}
+
+
+def test_a_draft_has_the_ending_of_its_file_and_a_name_of_its_own(tmp_path):
+    first, second = draft_name(tmp_path / "step-1.jsonl.gz"), draft_name(tmp_path / "step-1.jsonl.gz")
+    assert first != second
+    assert (first.parent, first.suffix) == (tmp_path, ".gz")
+
+
+def test_a_checkpoint_is_not_written_through_a_name_put_there_beforehand(tmp_path):
+    place, victim = tmp_path / "step-000001", tmp_path / "victim"
+    victim.mkdir()
+    (victim / "mine").write_text("mine")
+    for name in (".part", ".old"):
+        place.with_name(place.name + name).symlink_to(victim)
+    for text in ("old", "new"):
+        write_folder(place, lambda part, text=text: (part / "weights").write_text(text))
+    assert (place / "weights").read_text() == "new"
+    assert [path.name for path in victim.iterdir()] == ["mine"]
+    assert not list(tmp_path.glob(".wideseek-*"))
+
+
+def test_what_a_kill_left_of_a_checkpoint_is_removed_with_the_next_one(tmp_path):
+    left = draft_name(tmp_path / "step-000001")
+    left.mkdir()
+    write_folder(tmp_path / "step-000002", lambda part: (part / "weights").write_text("new"))
+    assert not left.exists()

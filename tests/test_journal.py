@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.helpers import QUESTION, MemorySource, Model, delegate, script, table, team
 from wideseek.budget import Budget, Limits
 from wideseek.errors import PolicyUnavailable, RunDirError
 from wideseek.journal import Journal
 from wideseek.policy.scripted import Expert
-from wideseek.records import Completion, Rollout, Task, Trajectory
+from wideseek.records import Completion, Rollout, Task, Trajectory, Usage
 from wideseek.team import PageTools
 
 TASK = Task(question=QUESTION)
@@ -92,18 +94,110 @@ def test_a_torn_last_line_is_dropped_and_written_over(tmp_path):
     assert all(json.loads(line) for line in file.read_text().splitlines())
 
 
-def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path):
+DEEP = b"[" * 1000 + b"]" * 1000
+DAMAGE = {
+    "broken JSON": b"{oops}",
+    "nothing": b"",
+    "a header that is none": b'{"type":"journal","format":"one"}',
+    "another type of place": b'{"type":"call","place":7,"digest":"1","value":{}}',
+    "a value that is no call": b'{"type":"call","place":"b","digest":"1","value":7}',
+    "a cost that is text": b'{"type":"call","place":"b","digest":"1","value":{"usage":{"calls":"many"}}}',
+    "a number beyond all numbers": b'{"type":"call","place":"b","digest":"1","value":{"usage":{"usd":1e999}}}',
+    "invalid UTF-8 around the value": b'{"type":"call\xff","place":"b","digest":"1","value":{}}',
+    "invalid UTF-8 in the value": b'{"type":"call","place":"b","digest":"1","value":{"text":"\xff"}}',
+    "nested deeply": b'{"type":"call","place":"b","digest":"1","value":{"tool_calls":[' + DEEP + b"]}}",
+    "a bare carriage return in a text": b'{"type":"call","place":"b","digest":"1","value":{"text":"a\rb',
+    "bytes": bytes(range(11, 256)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+@pytest.mark.parametrize("where", [0, 1, 2, 3])
+def test_a_line_that_cannot_be_read_is_skipped_and_named_wherever_it_stands(tmp_path, damage, where):
+    once = Usage(calls=1, prompt_tokens=10)
     with Journal(tmp_path) as journal:
-        journal.record("a", "1", Completion(text="x"))
-        journal.record("b", "1", Completion(text="y"))
+        journal.record("a", "1", Completion(text="x", usage=once))
+        journal.record("c", "1", Completion(text="y", usage=once))
     file = tmp_path / "journal.jsonl"
     lines = file.read_bytes().splitlines(keepends=True)
-    file.write_bytes(lines[0] + b"{oops}\n" + lines[2])
-    with pytest.raises(RunDirError, match=r"journal\.jsonl, line 2"):
-        Journal(tmp_path)
-    file.write_bytes(b"".join(lines))
-    with Journal(tmp_path) as journal:  # the failed opening holds no lock
+    file.write_bytes(b"".join([*lines[:where], damage + b"\n", *lines[where:]]))
+    with Journal(tmp_path) as journal:
+        assert journal.recall("a", "1", Completion).text == "x"
+        assert journal.recall("b", "1", Completion) is None
+        assert journal.recall("c", "1", Completion).text == "y"
+        assert journal.spent() == once + once
+        assert f"1 line of {file} could not be read and was skipped (line {where + 1})" in journal.note
+        journal.record("b", "1", Completion(text="made again"))
+    with Journal(tmp_path) as journal:
+        assert journal.recall("b", "1", Completion).text == "made again"
+
+
+def test_a_bare_carriage_return_ends_no_line(tmp_path):
+    with Journal(tmp_path) as journal:
+        journal.record("a", "1", Completion(text="x"))
+    file = tmp_path / "journal.jsonl"
+    file.write_bytes(file.read_bytes().replace(b'"place"', b'\r"place"'))
+    with Journal(tmp_path) as journal:
+        assert journal.recall("a", "1", Completion).text == "x"
+        assert journal.note == ""
+
+
+@given(lines=st.lists(st.binary(max_size=40), max_size=8))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_bytes_among_the_lines_lose_a_call(tmp_path, lines):
+    file = tmp_path / "journal.jsonl"
+    file.unlink(missing_ok=True)
+    with Journal(tmp_path) as journal:
+        journal.record("a", "1", Completion(text="x"))
+    file.write_bytes(file.read_bytes() + b"".join(line + b"\n" for line in lines))
+    with Journal(tmp_path) as journal:
+        journal.record("b", "1", Completion(text="y"))
+    with Journal(tmp_path) as journal:
+        assert journal.recall("a", "1", Completion).text == "x"
         assert journal.recall("b", "1", Completion).text == "y"
+
+
+async def test_a_call_whose_line_is_damaged_is_made_again_and_no_other(tmp_path):
+    model = Model(script(delegate("a"), table("| A | 1 |")))
+    sub = Model(lambda run: "report")
+    with Journal(tmp_path) as journal:
+        first = await team(model, sub, journal=journal).solve(TASK)
+    file = tmp_path / "journal.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    place = next(number for number, line in enumerate(lines) if b"report" in line)
+    lines[place] = lines[place].replace(b'"usage":{', b'"usage":[{')
+    file.write_bytes(b"".join(lines))
+    calls = model.calls, sub.calls
+    with Journal(tmp_path) as journal:
+        again = await team(model, sub, journal=journal).solve(TASK)
+    assert without_times(again) == without_times(first)
+    assert (model.calls, sub.calls) == (calls[0], calls[1] + 1)
+    assert f"(line {place + 1})" in journal.note
+
+
+def test_a_journal_that_is_a_link_is_not_written_through(tmp_path):
+    run, victim = tmp_path / "run", tmp_path / "victim"
+    run.mkdir()
+    for name in ("journal.jsonl", "lock"):
+        victim.write_text("mine")
+        (run / name).unlink(missing_ok=True)
+        (run / name).symlink_to(victim)
+        with pytest.raises(RunDirError, match=f"{name}: is a link to .*victim.*: remove the link"):
+            Journal(run)
+        assert victim.read_text() == "mine"
+        (run / name).unlink()
+    with Journal(run):
+        pass
+
+
+def test_a_journal_that_is_no_file_is_one_clear_error(tmp_path):
+    os.mkfifo(tmp_path / "journal.jsonl")
+    with pytest.raises(RunDirError, match="it is not a file"):
+        Journal(tmp_path)
+    (tmp_path / "journal.jsonl").unlink()
+    (tmp_path / "journal.jsonl").mkdir()
+    with pytest.raises(RunDirError, match="cannot be opened"):
+        Journal(tmp_path)
 
 
 def test_a_journal_of_a_newer_format_is_refused(tmp_path):

@@ -28,12 +28,12 @@ from wideseek.config import Config
 from wideseek.contract import Contract
 from wideseek.errors import BadInput, PolicyUnavailable, RunDirError, ToolError
 from wideseek.evidence import EvidenceTable, Levels, Shelf, key_columns, short_answer, trace
-from wideseek.files import write_whole
+from wideseek.files import write_own
 from wideseek.journal import Journal
 from wideseek.outcome import EXIT_CODES as EXIT_CODES
 from wideseek.outcome import Status, status_of
 from wideseek.reach import left_out, nearest_questions, out_of_reach
-from wideseek.records import Page, Rollout, Task, Trajectory, Usage, language_of
+from wideseek.records import Page, Rollout, Task, Trajectory, Usage, language_of, read_record
 from wideseek.roles import Profile
 from wideseek.table import Table
 from wideseek.verify import verify
@@ -250,25 +250,24 @@ def _check_question(question: str, config: Config) -> None:
 
 def load_request(folder: Path) -> RunRequest:
     """What the run in `folder` was asked. Raises `RunDirError` where there is no run, or an unreadable one."""
-    path = folder / "run.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RunRequest)
+        return read_record(folder / "run.json", RunRequest)
     except FileNotFoundError as error:
         raise RunDirError(f"{folder}: there is no run (no run.json): check the folder") from error
-    except (OSError, msgspec.MsgspecError) as error:
-        raise RunDirError(f"{path}: cannot be read ({error}): start again with another --run-dir") from error
+    except RunDirError as error:
+        raise RunDirError(f"{error}; start again with another --run-dir") from error
 
 
 def load_rollout(folder: Path) -> Rollout:
     """The ended run in `folder`. Raises `RunDirError` where it has not ended, or cannot be read."""
-    path = folder / "rollout.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Rollout)
+        rollout = read_record(folder / "rollout.json", Rollout)
     except FileNotFoundError as error:
         load_request(folder)
         raise RunDirError(f"{folder}: this run has not ended: wideseek ask --resume {folder}") from error
-    except (OSError, msgspec.MsgspecError) as error:
-        raise RunDirError(f"{path}: cannot be read: {error}") from error
+    if not rollout.trajectories:
+        raise RunDirError(f"{folder}/rollout.json: holds no agent: wideseek ask --resume {folder} writes it again")
+    return rollout
 
 
 async def answer(
@@ -307,6 +306,8 @@ async def answer(
             result.notes.append(NO_MODEL)
         result.seconds, result.label, result.run_dir = time.monotonic() - started, label, folder
         result.replayed = journal.recalled
+        if journal.note:
+            result.notes.append(journal.note)
         if folder:
             _write(folder / "rollout.json", rollout)
             _write(folder / "result.json", result.as_json())
@@ -494,9 +495,4 @@ def _failure(run: Trajectory) -> str:
 
 def _write(path: Path, record: Any) -> None:
     """Write a record whole or not at all."""
-    try:
-        write_whole({path: msgspec.json.encode(record)})
-    except OSError as error:
-        raise RunDirError(
-            f"{path}: cannot be written ({error.strerror}): make room, then wideseek ask --resume {path.parent}"
-        ) from error
+    write_own(path, msgspec.json.encode(record), f"make room, then wideseek ask --resume {path.parent}")

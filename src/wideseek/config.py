@@ -17,7 +17,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from rapidfuzz import process
 
-from wideseek.errors import BadConfig
+from wideseek.errors import BadConfig, BadInput
+from wideseek.files import read_text
 from wideseek.redaction import without_login
 from wideseek.trust import check_servers
 
@@ -260,8 +261,10 @@ def as_toml() -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """The keys in a TOML file. Raises `BadConfig` naming it."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(read_text(path))
+    except BadInput as error:
+        raise BadConfig(str(error)) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadConfig(f"{path}: cannot be read: {error}") from error
 
 

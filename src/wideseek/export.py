@@ -22,7 +22,7 @@ import msgspec
 from wideseek.api import Result
 from wideseek.errors import BadInput
 from wideseek.evidence import Evidence, Levels, Status
-from wideseek.files import check_writable, write_whole
+from wideseek.files import check_writable, refuse_link, write_whole
 from wideseek.table import Table, xlsx_bytes
 
 SOURCES = "Sources"
@@ -47,7 +47,7 @@ class CsvOptions:
 
 def write_result(result: Result, path: Path, csv: CsvOptions | None = None) -> list[Path]:
     """Write `result` in the format that the ending of `path` names; returns the files written."""
-    writer = check_output(path)
+    writer = check_output(path, result.run_dir)
     try:
         contents = writer(result, path, csv or CsvOptions())
         write_whole(contents)
@@ -63,14 +63,21 @@ def why_not_written(result: Result) -> str | None:
     return None if result.table.rows else "there is no row"
 
 
-def check_output(path: Path) -> Writer:
-    """The writer for `path`. Called before a run starts, so that a long run does not end in an error."""
+def check_output(path: Path, run_dir: Path | None = None) -> Writer:
+    """The writer for `path`. Called before a run starts, so that a long run does not end in an error.
+
+    A link is followed, unless it lies in the run's folder `run_dir`.
+    """
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
         raise BadInput(f"{path}: the ending says the format; known endings: {', '.join(_WRITERS)}")
     if path.is_dir() or not path.parent.is_dir():
-        raise BadInput(f"{path}: {'is a folder' if path.is_dir() else f'the folder {path.parent} does not exist'}")
+        there = path.parent.exists()
+        folder = f"{path.parent} is not a folder" if there else f"the folder {path.parent} does not exist"
+        raise BadInput(f"{path}: {'is a folder' if path.is_dir() else folder}: choose another --out")
     for file in (path, path.with_suffix(CELLS)) if writer is _csv_files else (path,):
+        if run_dir and file.parent.resolve().is_relative_to(run_dir.resolve()):
+            refuse_link(file)
         try:
             check_writable(file)
         except OSError as error:

@@ -21,11 +21,12 @@ import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from wideseek.errors import BadInput
+from wideseek.errors import BadInput, RunDirError
+from wideseek.files import not_utf8, read_own
 
 Kind = Literal["wide", "deep"]
 Language = Literal["en", "zh"]
@@ -78,13 +79,18 @@ def _kind_of(task: Task) -> Kind:
 # ----------------------------------------------------------------------------------------------------------- turns
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+"""Bounds of what is read: sums and means of such numbers stay numbers."""
+
+
 class Usage(msgspec.Struct, omit_defaults=True, gc=False):
     """What one or more model calls consumed. Tokens are counted by the server, or estimated where it does not say."""
 
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    usd: float = 0.0
+    calls: Count = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    usd: Amount = 0.0
 
     @property
     def tokens(self) -> int:
@@ -328,15 +334,16 @@ def read_jsonl_lines(path: str | Path, type: type[R]) -> Iterator[tuple[int, R]]
     """The same, each with the number of its line, counted from 1."""
     path = Path(path)
     decoder = msgspec.json.Decoder(type)
-    number = 0
+    number = before = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
             for line in lines:
                 number += 1
                 if number == 1 and line.startswith(_UTF16_MARKS):
                     raise BadInput(f"{path}, line 1: is UTF-16, not UTF-8: save the file as UTF-8")
-                if line := line.removeprefix(BOM_UTF8).strip():
-                    yield number, _decoded(line, decoder, f"{path}, line {number}")
+                if line.removeprefix(BOM_UTF8).strip():
+                    yield number, decoded_record(line, decoder, f"{path}, line {number}", before)
+                before += len(line)
     except (OSError, EOFError, zlib.error) as error:
         where = f"{path}: cannot be read" if not number else f"{path}: cannot be read after line {number}"
         raise BadInput(f"{where}: {error}") from error
@@ -349,29 +356,45 @@ _HALF_PAIR = re.compile(
 )
 
 
-def _decoded(line: bytes, decoder: msgspec.json.Decoder[R], where: str) -> R:
-    """The record of one line. Raises `BadInput` that says what is wrong with the text before what is with the JSON."""
+def read_record(path: Path, type: type[R]) -> R:
+    """The one record in a file of a run folder. Raises `RunDirError` for whatever is there that is not such a record.
+
+    `FileNotFoundError` is left to the caller, who knows what a missing file means.
+    """
     try:
-        return decoder.decode(line)
+        return decoded_record(read_own(path), msgspec.json.Decoder(type), f"{path}: cannot be read")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RunDirError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except BadInput as error:
+        raise RunDirError(str(error)) from error
+
+
+def decoded_record(data: bytes, decoder: msgspec.json.Decoder[R], where: str, before: int = 0) -> R:
+    """The record in `data`, before which `before` bytes stand in its file.
+
+    Raises `BadInput` that says what is wrong with the text before what is wrong with the JSON.
+    """
+    try:
+        return decoder.decode(data.removeprefix(BOM_UTF8))
     except msgspec.ValidationError as error:
         raise BadInput(f"{where}: {error}") from error
-    except UnicodeDecodeError as error:  # from within a text
-        raise BadInput(_not_utf8(line, where)) from error
     except RecursionError as error:
         raise BadInput(f"{where}: is nested too deeply") from error
-    except msgspec.MsgspecError as error:
-        raise BadInput(_not_utf8(line, where) or _half_a_pair(line, where) or f"{where}: {error}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        problem = _bad_text(data, where, before) or _half_a_pair(data, where) or f"{where}: {error}"
+        raise BadInput(problem) from error
 
 
-def _not_utf8(line: bytes, where: str) -> str:
-    """What is wrong with the encoding of a line, "" where nothing is."""
-    if b"\0" in line:
+def _bad_text(data: bytes, where: str, before: int) -> str:
+    """What is wrong with the encoding of a text, "" where nothing is."""
+    if b"\0" in data:
         return f"{where}: holds NUL bytes: it may be UTF-16, save the file as UTF-8"
     try:
-        line.decode("utf-8")
+        data.decode("utf-8")
     except UnicodeDecodeError as error:
-        byte = line[error.start]
-        return f"{where}: is not UTF-8 (byte 0x{byte:02x} at position {error.start + 1}): save the file as UTF-8"
+        return not_utf8(where, data, error, before)
     return ""
 
 

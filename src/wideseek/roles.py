@@ -23,6 +23,7 @@ import msgspec
 
 from wideseek.config import PROMPTS, built_in_prompts
 from wideseek.errors import BadInput, ToolError
+from wideseek.files import read_text
 from wideseek.policy.base import ToolSchema
 from wideseek.records import Language, Message
 
@@ -201,10 +202,7 @@ def _fill(text: str, values: dict[str, object], path: Path) -> str:
 
 @cache
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read: {error}") from error
+    return read_text(path)
 
 
 @cache

@@ -76,7 +76,7 @@ def ask(
     given = {SHORT_NAMES.get(name, name): value for name, value in options.items() if value is not None}
     given |= read_overrides(settings)
     if out:
-        check_output(out)
+        check_output(out, resume or run_dir)
     csv = CsvOptions(raw=raw_csv, bom=csv_bom)
     if resume and run_dir and resume != run_dir:
         raise BadInput("--resume and --run-dir name different folders: --resume alone is enough")
@@ -117,10 +117,11 @@ def _request(
 
     from wideseek.api import load_request, make_request
     from wideseek.config import Config
+    from wideseek.files import decoded
     from wideseek.trust import check_servers
 
     if question == "-":
-        question = sys.stdin.read()
+        question = decoded(sys.stdin.buffer.read(), "standard input")
     if resume is None:
         if question is None:
             raise BadInput('a question is missing: wideseek ask "..." (or --resume FOLDER)')

@@ -7,6 +7,7 @@
 
     names.py             the names that the user gives
     columns.py           a table's columns matched to the wanted ones
+    merging.py           rows of one key: one row, or several that differ
     typed.py, cells.py   rows as instances of a model, cells as values
 
 A note is one short sentence for the user. What could be repaired without a doubt (order of columns, case and spaces in
@@ -15,15 +16,16 @@ their names) goes without one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from wideseek.contract.columns import column_sources, row_count
+from wideseek.contract.merging import merged_rows
 from wideseek.contract.names import name_among, read_names
 from wideseek.contract.typed import M, column_name, is_key, model_fields, validated
-from wideseek.table import Row, Table, first_filled, fold, norm_key, rows_by_key
+from wideseek.table import Row, Table, first_filled, norm_key, rows_by_key
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -34,8 +36,8 @@ __all__ = ["Contract"]
 class Contract(msgspec.Struct, frozen=True):
     """The columns of the wanted table in order, no two alike, and the key: those among them that name a row.
 
-    `assumed_key` says that nobody named the key and the first column stands in. Rows that share an assumed key but
-    differ elsewhere are kept apart: better a row too many than two facts merged into one.
+    `assumed_key` says that nobody named the key and the first column stands in. Rows that share a key but differ
+    elsewhere are kept apart: better a row too many than two facts merged into one.
     """
 
     columns: list[str]
@@ -67,14 +69,14 @@ class Contract(msgspec.Struct, frozen=True):
         return cls.parse(names, marked or None)
 
     def conform(self, table: Table) -> tuple[Table, list[str]]:
-        """The table with exactly the contract's columns and one row a key, and notes on what changed.
+        """The table with exactly the contract's columns and its rows merged by key, and notes on what changed.
 
         * Columns are matched by name: exactly, else by `norm_column`, else by letters and digits alone, else without a
           remark in brackets ("Revenue (USD)"), else by likeness; never two to one. A key that none is like is read from
           the first column. What is missing becomes empty cells, what was not asked for is left out, a doubled column
           gives the first filled cell of each row.
         * Rows with an empty key are left out, unless every row's is; rows that repeat a key become one, each cell the
-          first that is filled.
+          first that is filled, if no cell of theirs differs. Rows that differ are kept (`merging.py` has the rule).
 
         Conforming a second time changes nothing.
         """
@@ -134,33 +136,23 @@ class Contract(msgspec.Struct, frozen=True):
         return filled, notes + ([f"{row_count(blank)} without any of the columns left out."] if blank else [])
 
     def _rows_merged(self, rows: list[Row]) -> tuple[list[Row], list[str]]:
-        """One row a key, with a note for every key that came more than once."""
+        """One row a key where the key's rows agree, with a note for every key that came more than once."""
         merged: list[Row] = []
         notes: list[str] = []
         for group in rows_by_key(rows, self._key_indices):
-            conflicts = list(_conflicts(self.columns, group))
-            key = self._key_text(group[0])
-            if conflicts and self.assumed_key:
-                kept = _distinct(group)
-                merged += kept
-                notes.append(
-                    f"{len(kept)} rows share the key {key} but differ; they were kept apart (no key was named)."
-                )
-                continue
-            merged.append(fold(group))
-            if len(group) > 1:
-                notes.append(f"{len(group)} rows for {key} were merged" + "".join(f"; {c}" for c in conflicts) + ".")
+            kept = merged_rows(group)
+            merged += kept
+            if len(kept) > 1:
+                notes.append(self._kept_apart(kept))
+            elif len(group) > 1:
+                notes.append(f"{len(group)} rows for {self._key_text(group[0])} were merged.")
         return merged, notes
 
-
-def _conflicts(columns: Sequence[str], rows: Sequence[Row]) -> Iterable[str]:
-    """For each column in which rows of one key hold different values: what was kept and what was not."""
-    for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
-        values = {norm_key(cell): cell for cell in reversed(cells) if cell.strip()}
-        kept = first_filled(cells)
-        if others := [repr(cell) for norm, cell in reversed(values.items()) if norm != norm_key(kept)]:
-            yield f"{column}: {kept!r} kept, not {', '.join(others)}"
-
-
-def _distinct(rows: Iterable[Row]) -> list[Row]:
-    return [list(row) for row in dict.fromkeys(map(tuple, rows))]
+    def _kept_apart(self, rows: Sequence[Row]) -> str:
+        cells = zip(self.columns, zip(*rows, strict=True), strict=True)
+        differ = [column for column, said in cells if len({norm_key(cell) for cell in said if cell.strip()}) > 1]
+        why = " (no key was named)" if self.assumed_key else ""
+        return (
+            f"{len(rows)} rows share the key {self._key_text(rows[0])} but differ in {', '.join(differ)}; they were "
+            f"kept apart{why}."
+        )

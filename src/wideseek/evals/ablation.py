@@ -29,6 +29,7 @@ from wideseek.errors import BadInput, RunDirError
 from wideseek.evals import page
 from wideseek.evals.folder import write_whole
 from wideseek.evals.plots import SHARE, Axis, Chart, Point, Series, at_values, save_png, to_svg
+from wideseek.records import read_record
 
 PLAN, RESULT = "ablation.json", "result.json"
 DECODINGS = ("greedy", "sampled")
@@ -123,19 +124,19 @@ def run_name(arm: str, seed: int) -> str:
 def read_plan(folder: Path) -> Plan | None:
     """The plan of the study in `folder`, `None` where there is none. Raises `RunDirError` for what cannot be read."""
     path = folder / PLAN
-    if not path.exists():
-        return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Plan)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise RunDirError(f"{path}: cannot be read ({error}): choose another --out") from error
+        return read_record(path, Plan)
+    except FileNotFoundError:
+        return None
+    except RunDirError as error:
+        raise RunDirError(f"{error}; choose another --out") from error
 
 
 def read_run(folder: Path) -> Run | None:
     """The result of a run, `None` where it has not ended."""
     try:
-        return msgspec.json.decode((folder / RESULT).read_bytes(), type=Run)
-    except (OSError, msgspec.MsgspecError):
+        return read_record(folder / RESULT, Run)
+    except (FileNotFoundError, RunDirError):
         return None
 
 

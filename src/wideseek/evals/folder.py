@@ -9,6 +9,7 @@ Memory holds the attempts' rows and one digest per page, never a rollout that ha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -17,15 +18,15 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 import msgspec
 
-from wideseek import files
-from wideseek.errors import RunDirError
+from wideseek.errors import BadInput, RunDirError
 from wideseek.evals.records import FORMAT, Attempt, Setup, Summary, tasks_digest
+from wideseek.files import open_own, open_regular, refuse_link, write_own
 from wideseek.journal import Journal, locked
-from wideseek.records import Page, Rollout, Score, Task, Usage, read_jsonl, write_jsonl
+from wideseek.records import Page, Rollout, Score, Task, Usage, decoded_record, read_record
 
 T = TypeVar("T")
 Place = tuple[str, int]
@@ -47,16 +48,18 @@ class RunFolder:
     def __init__(self, path: Path, setup: Setup, tasks: Sequence[Task]) -> None:
         self.path, self.setup, self.tasks = path, setup, tasks
         setup.tasks, setup.digest = len(tasks), tasks_digest(tasks)
+        self.notes: dict[Path, str] = {}
         self._numbers = {task.instance_id: number for number, task in enumerate(tasks)}
         self._lock = locked(path)
         try:
+            refuse_link(path / "attempts")
             self._claim()
             self._rollouts = _Lines(path / "rollouts.jsonl")
             self._scores = _Lines(path / "scores.jsonl")
             self._details = _Lines(path / "details.jsonl")
             self._pages = _Lines(path / "pages.jsonl")
-            self.attempts = {row.place: row for row in read_jsonl(path / "scores.jsonl", Attempt)}
-            self._page_digests = {page.url: _digest(page) for page in read_jsonl(path / "pages.jsonl", Page)}
+            self.attempts = {row.place: row for _, row in _offsets(path / "scores.jsonl", Attempt)}
+            self._page_digests = {page.url: _digest(page) for _, page in _offsets(path / "pages.jsonl", Page)}
         except BaseException:
             self._lock.release()
             raise
@@ -78,9 +81,11 @@ class RunFolder:
         attempt = self.attempts.get((task.instance_id, trial))
         return attempt is not None and attempt.ended
 
-    def journal(self, task: Task, trial: int) -> Journal:
+    @contextlib.contextmanager
+    def journal(self, task: Task, trial: int) -> Iterator[Journal]:
         """The attempt's own journal: what it holds is not done again."""
-        return Journal(self._attempt_folder(task.instance_id, trial))
+        with self._opened(self._attempt_folder(task.instance_id, trial)) as journal:
+            yield journal
 
     def spent(self) -> Usage:
         """What the run has cost so far: its ended attempts, and the journals of the others."""
@@ -88,12 +93,25 @@ class RunFolder:
         ended = {self._attempt_folder(*place) for place, row in self.attempts.items() if row.ended}
         for folder in sorted((self.path / "attempts").glob("*")):
             if folder not in ended:
-                total = total + _journal_usage(folder)
+                total = total + self._journal_usage(folder)
         return total
 
     def journal_usage(self, task: Task, trial: int) -> Usage:
         """What the calls in the attempt's journal have cost: those that no longer fitted after a resume too."""
-        return _journal_usage(self._attempt_folder(task.instance_id, trial))
+        return self._journal_usage(self._attempt_folder(task.instance_id, trial))
+
+    def _journal_usage(self, folder: Path) -> Usage:
+        with self._opened(folder) as journal:
+            return journal.spent()
+
+    @contextlib.contextmanager
+    def _opened(self, folder: Path) -> Iterator[Journal]:
+        """The journal in `folder`; what it skipped is kept in `notes`."""
+        refuse_link(folder)
+        with Journal(folder) as journal:
+            yield journal
+        if journal.note:
+            self.notes[folder] = journal.note
 
     def save_rollout(self, rollout: Rollout) -> None:
         """Append the rollout, its pages apart, each page once."""
@@ -135,7 +153,8 @@ class RunFolder:
                 raise RunDirError(f"{self.path}: {name} was {old!r}, now it is {new!r}: choose another --out")
         else:
             self.setup.today = self.setup.today or date.today().isoformat()
-            write_jsonl(self.path / "tasks.jsonl", self.tasks)
+            lines = b"".join(_encoder.encode(task) + b"\n" for task in self.tasks)
+            write_own(self.path / "tasks.jsonl", lines, GO_ON)
         write_whole(self.path / "eval.json", self.setup)
 
 
@@ -179,9 +198,9 @@ class EvalRun:
 
     def rollouts(self) -> Iterator[Rollout]:
         """The rollout of every attempt that has one, in the order of tasks and trials; one is held at a time."""
-        numbers = {task.instance_id: number for number, task in enumerate(self.tasks)}
-        for place in sorted(self._offsets, key=lambda place: (numbers[place[0]], place[1])):
-            yield self.rollout(*place)
+        for task in self.tasks:
+            for trial in sorted(trial for name, trial in self._offsets if name == task.instance_id):
+                yield self.rollout(task.instance_id, trial)
 
     def scores(self, instance_id: str, trial: int) -> dict[str, Score]:
         """One attempt's scores by mode with all their details, row by row; empty where it has none."""
@@ -244,7 +263,7 @@ def load_run(folder: str | Path) -> EvalRun:
     setup = _read_json(folder / "eval.json", Setup)
     if setup.format > FORMAT:
         raise RunDirError(f"{folder}: is of format {setup.format}, this wideseek reads {FORMAT}: upgrade wideseek")
-    tasks = list(read_jsonl(folder / "tasks.jsonl", Task))
+    tasks = [task for _, task in _offsets(folder / "tasks.jsonl", Task)]
     rows = {row.place: row for _, row in _offsets(folder / "scores.jsonl", Attempt)}
     places = [(task.instance_id, trial) for task in tasks for trial in range(setup.trials)]
     summary = folder / "summary.json"
@@ -257,47 +276,49 @@ def load_run(folder: str | Path) -> EvalRun:
     )
 
 
-def _journal_usage(folder: Path) -> Usage:
-    with Journal(folder) as journal:
-        return journal.spent()
-
-
 def write_whole(path: Path, record: Any) -> None:
     """Write a record whole or not at all, indented for readers. Raises `RunDirError`."""
-    try:
-        files.write_whole({path: msgspec.json.format(_encoder.encode(record), indent=1) + b"\n"})
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    write_own(path, msgspec.json.format(_encoder.encode(record), indent=1) + b"\n", GO_ON)
 
 
 def _read_json(path: Path, type: type[T]) -> T:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=type)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise RunDirError(f"{path}: cannot be read: {error}") from error
+        return read_record(path, type)
+    except FileNotFoundError as error:
+        raise RunDirError(f"{path}: is missing") from error
 
 
 def _line_at(path: Path, offset: int, type: type[T]) -> T:
-    with path.open("rb") as lines:
+    with _reading(path) as lines:
         lines.seek(offset)
-        return msgspec.json.decode(lines.readline(), type=type)
+        return decoded_record(lines.readline(), msgspec.json.Decoder(type), f"{path}, at byte {offset}", offset)
 
 
 def _offsets(path: Path, type: type[T]) -> Iterator[tuple[int, T]]:
     """(offset, record) of every whole line; a torn last line is left out."""
-    decoder = msgspec.json.Decoder(type)
     if not path.exists():
         return
-    offset = 0
-    with path.open("rb") as lines:
+    decoder, offset = msgspec.json.Decoder(type), 0
+    with _reading(path) as lines:
         for line in lines:
             if not line.endswith(b"\n"):
                 return
-            try:
-                yield offset, decoder.decode(line)
-            except msgspec.MsgspecError as error:
-                raise RunDirError(f"{path}, at byte {offset}: damaged ({error})") from error
+            yield offset, decoded_record(line, decoder, f"{path}, at byte {offset}", offset)
             offset += len(line)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[IO[bytes]]:
+    """The open file. Whatever is wrong with it, or with what is read from it, is a `RunDirError`."""
+    try:
+        with open_regular(path) as file:
+            yield file
+    except OSError as error:
+        raise RunDirError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except RunDirError:
+        raise
+    except BadInput as error:
+        raise RunDirError(str(error)) from error
 
 
 class _Lines:
@@ -306,7 +327,7 @@ class _Lines:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o644)
+            self._file = open_own(path)
             os.ftruncate(self._file, _whole(path))
         except OSError as error:
             raise _unwritable(path, error) from error
@@ -339,11 +360,11 @@ def _whole(path: Path) -> int:
     return 0
 
 
+GO_ON = "make room, then run the same command again with the same --out; what was recorded is kept"
+
+
 def _unwritable(path: Path, error: OSError) -> RunDirError:
-    return RunDirError(
-        f"{path}: cannot be written ({error.strerror}): make room, then run the same command again with the "
-        "same --out; what was recorded is kept"
-    )
+    return RunDirError(f"{path}: cannot be written ({error.strerror}): {GO_ON}")
 
 
 def _digest(page: Page) -> bytes:

@@ -143,7 +143,7 @@ def score_matrix(
     for attempt in attempts:
         row, scored = rows.get(attempt.instance_id), attempt.scores.get(mode)
         if row is not None and scored is not None and attempt.trial < trials:
-            matrix[row, attempt.trial] = scored[parts[attempt.kind]]
+            matrix[row, attempt.trial] = scored.get(parts.get(attempt.kind, ""), np.nan)
     return chosen, matrix
 
 

@@ -16,8 +16,7 @@ from typing import Any
 
 import msgspec
 
-from wideseek.errors import RunDirError
-from wideseek.files import write_whole
+from wideseek.files import write_own
 
 _TEMPLATES = files("wideseek.evals") / "templates"
 
@@ -60,8 +59,5 @@ def packed(record: Any) -> str:
 
 def write(path: Path, content: str) -> Path:
     """Write a page whole or not at all. Raises `RunDirError`."""
-    try:
-        write_whole({path: content.encode(errors="replace")})
-    except OSError as error:
-        raise RunDirError(f"{path}: cannot be written ({error.strerror}): make room there") from error
+    write_own(path, content.encode(errors="replace"), "make room there")
     return path

@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Literal
+from datetime import date
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from wideseek.evidence import Levels
-from wideseek.records import Kind, Language, Stop, Task, Usage
+from wideseek.records import Amount, Count, Kind, Language, Stop, Task, Usage
 
 FORMAT = 1
+MOST_TRIALS = 100_000
 Outcome = Literal["scored", "judge", "policy", "budget"]
 Status = Literal["complete", "partial", "failed", "interrupted"]
-Parts = dict[str, float]
+Parts = dict[str, Annotated[float, msgspec.Meta(ge=0, le=1)]]
 """The named parts of one score: `f1_by_item`, `f1_by_row`, `score` ... of a table; `em`, `f1`, `contains` of a text."""
 
 
@@ -36,7 +38,7 @@ class Setup(msgspec.Struct, kw_only=True):
     """
 
     bench: str
-    trials: int
+    trials: Annotated[int, msgspec.Meta(ge=1, le=MOST_TRIALS)]
     workflow: Literal["team", "single"] = "team"
     split: str | None = None
     limit: int | None = None
@@ -45,7 +47,7 @@ class Setup(msgspec.Struct, kw_only=True):
     model: str = ""
     sub_model: str | None = None
     width: int = 0
-    modes: list[str] = msgspec.field(default_factory=lambda: ["strict"])
+    modes: Annotated[list[str], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["strict"])
     judge: str = "exact"
     today: str | None = None
     config: dict[str, Any] = {}
@@ -55,12 +57,17 @@ class Setup(msgspec.Struct, kw_only=True):
     notes: list[str] = []
     format: int = FORMAT
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a day that is none."""
+        if self.today is not None:
+            date.fromisoformat(self.today)
+
 
 class _Steps(msgspec.Struct, kw_only=True):
     """Critical steps (`evals.metrics.critical_steps`), read under their name of older run folders as well."""
 
-    critical_steps: float
-    critical_turns: float | msgspec.UnsetType = msgspec.UNSET
+    critical_steps: Amount
+    critical_turns: Amount | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         if self.critical_turns is not msgspec.UNSET:
@@ -80,28 +87,28 @@ class Attempt(_Steps, omit_defaults=True, kw_only=True):
     """
 
     instance_id: str
-    trial: int
+    trial: Count
     language: Language
     kind: Kind
     outcome: Outcome
     problem: str = ""
     scores: dict[str, Parts] = {}
     stop: Stop | None = None
-    supported: float | None = None
+    supported: Amount | None = None
     levels: Levels | None = None
-    searches: int = 0
-    reads: int = 0
-    subagents: int = 0
-    turns: int = 0
-    width: int = 0
-    depth: int = 0
+    searches: Count = 0
+    reads: Count = 0
+    subagents: Count = 0
+    turns: Count = 0
+    width: Count = 0
+    depth: Count = 0
     usage: Usage = msgspec.field(default_factory=Usage)
     usage_by_role: dict[str, Usage] = {}
     spent: Usage = msgspec.field(default_factory=Usage)
     judge_usage: Usage = msgspec.field(default_factory=Usage)
-    seconds: float | None = None
-    critical_seconds: float | None = None
-    critical_steps: float = 0
+    seconds: Amount | None = None
+    critical_seconds: Amount | None = None
+    critical_steps: Amount = 0
 
     @property
     def place(self) -> tuple[str, int]:

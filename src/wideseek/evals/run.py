@@ -316,6 +316,7 @@ class _Evaluation:
             spent=self._folder.spent(),
             interrupted=self._budget.interrupted,
         )
+        summary.notes = [*summary.notes, *self._folder.notes.values()]
         if summary.unscored:
             summary.notes = summary.notes + self._why_early()
         self._folder.save_summary(summary)

@@ -32,6 +32,7 @@ from wideseek.evals.folder import MAY_CHANGE, EvalRun, load_run, write_whole
 from wideseek.evals.metrics import score_matrix
 from wideseek.evals.records import Metric, Setup, Summary
 from wideseek.evals.report_data import current_summary
+from wideseek.records import read_record
 
 Arm = Literal["width", "turns", "context"]
 Evaluate = Callable[[Config, Path], Awaitable[EvalRun]]
@@ -227,11 +228,9 @@ def _planned(out: Path, turns: int | None, context: int | None, default: Limits)
 
 def _read_plan(path: Path) -> Plan:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Plan)
+        return read_record(path, Plan)
     except FileNotFoundError as error:
         raise RunDirError(f"{path.parent}: no study here (study.json is missing): see wideseek study --help") from error
-    except (OSError, msgspec.MsgspecError) as error:
-        raise RunDirError(f"{path}: cannot be read: {error}") from error
 
 
 def _check(option: str, values: Sequence[int]) -> None:

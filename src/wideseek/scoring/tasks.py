@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from wideseek.errors import BadInput
+from wideseek.files import read_text
 from wideseek.records import Task, read_jsonl_lines
 from wideseek.scoring.spec import Spec, gold_table
 from wideseek.scoring.text import accepted_answers
@@ -120,12 +121,7 @@ def _published_gold(record: dict[str, Any], gold: Path | None) -> dict[str, str]
     path = gold / f"{record['instance_id']}.csv" if gold else None
     if path is None or not path.is_file():
         return {}
-    try:
-        return {"answer_csv": path.read_text(encoding="utf-8-sig")}
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: is not UTF-8 (byte {error.start}): save it as UTF-8") from error
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from error
+    return {"answer_csv": read_text(path)}
 
 
 def _markdown_gold(task: Task, where: str) -> str:

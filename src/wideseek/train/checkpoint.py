@@ -4,7 +4,8 @@
     OUT/model/                      the same layout without state.pt, once the training has ended
 
 A checkpoint is written into a folder beside its place and renamed when it is complete and on disk: a kill or a full
-disk leaves the last good one. `state.pt` holds plain tensors and numbers; loading it runs no code.
+disk leaves the last good one, and what a kill left is removed when the next one is written. `state.pt` holds plain
+tensors and numbers; loading it runs no code.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 
 from wideseek.errors import RunDirError
+from wideseek.files import DRAFT, draft_name
 
 FORMAT = 1
 
@@ -44,9 +46,9 @@ def save_checkpoint(out: Path, step: int, write: Callable[[Path], None], state: 
 
 def write_folder(place: Path, write: Callable[[Path], None], state: dict[str, Any] | None = None) -> None:
     """A folder with what `write` puts there (and `state.pt`): complete, or not there. Raises `RunDirError`."""
-    part, old = (place.with_name(f"{place.name}.{suffix}") for suffix in ("part", "old"))
+    part, old = draft_name(place), draft_name(place)
     try:
-        _remove(part, old)
+        _remove(*place.parent.glob(f"{DRAFT}*/"))  # what a kill left
         part.mkdir(parents=True)
         write(part)
         if state is not None:

@@ -95,6 +95,7 @@ def _prompts(config: MarlConfig) -> str:
 async def _demonstrations(job: Job) -> tuple[dict[str, int], float]:
     """Make the rollouts that a control learns from, a file per step of `joint`; tokens and seconds for it."""
     from wideseek.concurrency import together
+    from wideseek.files import draft_name
     from wideseek.journal import locked
     from wideseek.records import write_jsonl
     from wideseek.train.log import Log, read_metrics
@@ -110,7 +111,8 @@ async def _demonstrations(job: Job) -> tuple[dict[str, int], float]:
             for step in range(made, config.steps):
                 numbers = range(step * config.questions, (step + 1) * config.questions)
                 found = list(await together(shown(questions[number]) for number in numbers))
-                part, file = place / f".part-{step:06d}.jsonl.gz", place / f"step-{step:06d}.jsonl.gz"
+                file = place / f"step-{step:06d}.jsonl.gz"
+                part = draft_name(file)
                 write_jsonl(part, [rollout for rollouts, _ in found for rollout in rollouts])
                 used = {name: sum(tokens[name] for _, tokens in found) for name in USED}
                 log.write(step + 1, **used, rollouts=sum(len(rollouts) for rollouts, _ in found))
