@@ -18,8 +18,6 @@ handed in (`Evaluate`); called for a folder that is complete, it has nothing lef
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -343,18 +341,6 @@ def comparisons(study: Study) -> Iterator[tuple[Curve, Curve, list[AtEqualCost]]
             yield width, other, at_equal_cost(width, other)
 
 
-def _csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _shown(value) for name, value in row.items()} for row in rows)
-    return out.getvalue()
-
-
-def _shown(value: object) -> object:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
-
-
 COMPARED = ("a", "b", "unit", "cost", "item_f1_a", "item_f1_b", "difference", "ci95_low", "ci95_high")
 
 
@@ -427,8 +413,8 @@ def write_study(study: Study) -> list[Path]:
     if not study.points:
         raise BadInput(f"{study.folder}: no point of this study has been run yet")
     rows = points_table(study)
-    written = [page.write(study.folder / "study.csv", _csv(rows, list(rows[0])))]
-    written.append(page.write(study.folder / "equal-cost.csv", _csv(_comparison_rows(study), COMPARED)))
+    written = [page.write(study.folder / "study.csv", page.csv_text(list(rows[0]), rows))]
+    written.append(page.write(study.folder / "equal-cost.csv", page.csv_text(COMPARED, _comparison_rows(study))))
     notes = study_notes(study)
     picture = study.folder / "study.png"
     try:
