@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wideseek.errors import BadConfig
+from wideseek.redaction import without_login
 from wideseek.servers import BY_IDS, FALLBACK_KEY, PROVIDERS
 
 TRUST = "WIDESEEK_TRUST"
@@ -70,10 +71,8 @@ def _providers(values: Mapping[str, Any]) -> Iterator[Claim]:
 
 
 def _host(address: str) -> str:
-    """The address without a user's name and password, and without slashes at its end."""
-    scheme, mark, rest = address.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}".rstrip("/")
+    """The address without a login, and without slashes at its end."""
+    return without_login(address).rstrip("/")
 
 
 _BUILT_IN = {(_host(known.base_url), known.key_env or FALLBACK_KEY) for known in PROVIDERS.values()}

@@ -62,7 +62,7 @@ def packed(record: Any) -> str:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """CSV with one line a record: numbers with six digits, `None` empty, text that no spreadsheet takes for a formula."""
+    """CSV, one line a record: numbers with six digits, `None` empty, text that no spreadsheet takes for a formula."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(map(formula_as_text, columns))
