@@ -81,8 +81,14 @@ def test_a_server_on_this_machine_is_asked_about_only_where_it_would_get_a_key(a
 
 @pytest.mark.parametrize(
     "address",
-    ["http://localhost.evil.example/v1", "http://localhost@evil.example", "http://127.0.0.1.evil.example/v1"]
-    + ["http://evil.example/#@localhost/", "http://evil.example?@localhost/v1", "http://localhost\\.evil.example"],
+    [
+        "http://localhost.evil.example/v1",
+        "http://127.0.0.1.evil.example/v1",
+        "http://localhost@evil.example",
+        "http://localhost\\.evil.example",
+        "http://evil.example?@localhost/v1",
+        "http://evil.example/#@localhost/",
+    ],
 )
 def test_an_address_that_only_looks_like_this_machine_is_a_strangers(address: str) -> None:
     assert refused({"providers": {"mine": {"base_url": address}}}, {})

@@ -68,7 +68,9 @@ def print_table(table: Table) -> None:
     if not screen.is_terminal:
         say(table.to_markdown())
         return
-    grid = Grid(*map(Text, table.columns))
+    grid = Grid()
+    for name in table.columns:
+        grid.add_column(Text(name))
     for row in table.rows:
         grid.add_row(*map(Text, row))
     screen.print(grid)
