@@ -147,7 +147,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "run").mkdir()
     (home / "run" / "rollout.json").write_bytes(msgspec.json.encode(evil_run(EVIL)))
     gold = Table([f"name{EVIL}", "n"], [[f"a{EVIL}", EVIL]]).to_markdown()
-    task = {"instance_id": f"t{EVIL}", "question": f"Which {EVIL}?", "answer": gold}
+    task = {"instance_id": f"t{EVIL}", "question": f"Which {EVIL}?", "answer": gold, "split": "test"}
     rest = {**task, "instance_id": f"u{EVIL}"}
     (home / "tasks.jsonl").write_text(f"{json.dumps(task)}\n{json.dumps(rest)}\n")
     (home / "said.jsonl").write_text(json.dumps({"instance_id": task["instance_id"], "response": EVIL}) + "\n")
@@ -209,7 +209,7 @@ def test_json_keeps_every_text_as_it_was(folder: Path) -> None:
 def test_evaluations_studies_and_their_pages_print_clean_lines(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     asked = ["--model", "expert", "--corpus", folder / "index"]
-    expert = ["--model", "expert", "--set", f"corpus={json.dumps(str(folder / 'index'))}", "--split", ""]
+    expert = ["--model", "expert", "--set", f"corpus={json.dumps(str(folder / 'index'))}"]
     runs = [folder / "eval-a", folder / "eval-b"]
     commands: list[list[object]] = [
         *(["eval", folder / "tasks.jsonl", *asked, "--out", out] for out in runs),
@@ -219,8 +219,9 @@ def test_evaluations_studies_and_their_pages_print_clean_lines(folder: Path, mon
     ]
     for terminal in (False, True):
         for arguments in commands:
-            _, out, err = run(*arguments, *(["-q"] if arguments[0] == "eval" else []), terminal=terminal)
-            assert out + err
+            code, out, err = run(*arguments, *(["-q"] if arguments[0] == "eval" else []), terminal=terminal)
+            assert code != 2
+            assert out
             check(out, terminal=terminal)
             check(err, terminal=terminal)
 
