@@ -299,3 +299,43 @@ def test_only_web_addresses_become_links(result, tmp_path):
         book = load_workbook(write_result(result, tmp_path / "out.xlsx")[0])
         assert book["sources"]["E2"].value == url
         assert book["sources"]["E2"].hyperlink is None
+
+
+HOSTILE = [
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "file:///etc/passwd",
+    "data:text/html,x",
+    "https://a b",
+    "ftp://a.b",
+]
+
+
+@pytest.mark.parametrize("url", HOSTILE)
+def test_the_page_and_the_workbook_link_web_addresses_only(result, tmp_path, url):
+    for row in result.evidence:
+        row[:] = [Evidence("supported", url, "quote", "lead/2.1") for _ in row]
+    assert "href" not in write_result(result, tmp_path / "out.html")[0].read_text()
+    book = load_workbook(write_result(result, tmp_path / "out.xlsx")[0])
+    assert not any(cell.hyperlink for sheet in book for row in sheet.iter_rows() for cell in row)
+
+
+def test_the_page_escapes_every_place_where_foreign_text_stands(result, tmp_path):
+    mark = '<img src=x onerror="alert(1)">\'&'
+    result.question, result.notes, result.label = mark, [mark], mark
+    result.table = Table([mark], [[mark]])
+    result.key, result.evidence = [mark], [[Evidence("supported", f'https://a.example/"><img{mark[4]}', mark, mark)]]
+    page = write_result(result, tmp_path / "out.html")[0].read_text()
+    assert "<img" not in page
+    assert 'onerror="' not in page
+    assert page.count("&lt;img") >= 6
+
+
+@pytest.mark.parametrize(
+    "cell", ["=1+1", '=HYPERLINK("http://h.example")', "#N/A", "+47 20", "-5", "@SUM(1)", "1e5", "TRUE"]
+)
+def test_every_cell_of_a_workbook_is_text(result, tmp_path, cell):
+    spreadsheet(result, cell)
+    book = load_workbook(write_result(result, tmp_path / "out.xlsx")[0])
+    assert book["table"]["A2"].value == cell
+    assert {c.data_type for sheet in book for row in sheet.iter_rows() for c in row if c.value is not None} == {"s"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from wideseek.errors import BadInput
-from wideseek.policy.names import PROVIDERS, ModelName, Provider, key_for, parse_model
+from wideseek.policy.names import ModelName, key_for, parse_model
+from wideseek.servers import PROVIDERS, Provider
 
 
 def refused(name: str, **options) -> str:

@@ -20,7 +20,7 @@ from openpyxl import Workbook, load_workbook
 from tests.work import lines_run
 from wideseek.errors import BadInput
 from wideseek.table import Table, find_tables, merge_tables, norm_column, write_xlsx
-from wideseek.table.exchange import formula_as_text
+from wideseek.table.exchange import formula_as_text, text_as_formula
 
 # ------------------------------------------------------------------------------------------------------- any tables
 
@@ -428,7 +428,13 @@ def test_no_cell_begins_as_a_formula_and_the_apostrophe_is_all_that_is_added(cel
     assert start not in tuple("=@＝＋－＠") or start == ""
     if start and start in "+-":
         assert set(safe.strip()) <= set("0123456789.,eE+-%")
-    assert formula_as_text(safe) == safe
+    assert text_as_formula(safe) == cell
+
+
+@given(tables(), st.sampled_from(["'=1", "''=1", "'-5", "=1", "+47 20", "'", "-5", "+3.2", "'\t", "'a"]))
+def test_a_csv_with_formulas_as_text_gives_back_every_table(table, tricky):
+    table = Table([*table.columns, tricky], [[*row, tricky] for row in table.rows])
+    assert Table.from_csv(table.to_csv(formulas_as_text=True), formulas_as_text=True) == table
 
 
 def test_a_tables_csv_is_raw_unless_asked():

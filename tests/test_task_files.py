@@ -23,7 +23,10 @@ from wideseek.evals.benchmarks import load_bench
 from wideseek.records import Page, read_jsonl
 from wideseek.scoring.files import score_files
 from wideseek.scoring.judge import ExactJudge
+from wideseek.scoring.spec import gold_table
+from wideseek.scoring.table import score_response
 from wideseek.scoring.tasks import read_tasks
+from wideseek.table import Table
 from wideseek.train.questions import read_tasks as training_tasks
 
 GOLD = "| name | n |\n|---|---|\n| Café | 1 |"
@@ -255,3 +258,44 @@ def test_tasks_without_a_response_are_counted_and_named_and_make_exit_code_3(tmp
         assert (said["unanswered"], said["summary"]["unanswered"]) == (["t2"], 1)
     else:
         assert "note: tasks without a response: t2\n" in done.output
+
+
+# ------------------------------------------------------------------------------------------------- our own CSV as gold
+
+CELLS = st.sampled_from(["+47 20 12", "=1+1", "'=1", "-5", "+3.2", "@home", "plain", "'quoted'", "\tindented", "-"])
+
+
+def gold_csv(folder: Path, text: str, *, beside: bool) -> Path:
+    """A file of one task whose gold is the CSV `text`, inline or in a file beside it."""
+    task = {"instance_id": "t", "question": "Which?", "evaluation": {"unique_columns": ["name"]}}
+    path = folder / "own.jsonl"
+    if beside:
+        (folder / "own_gold").mkdir(exist_ok=True)
+        (folder / "own_gold" / "t.csv").write_bytes(text.encode())
+    else:
+        task["answer_csv"] = text
+    path.write_bytes(lines(task))
+    return path
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["inline", "in a file"])
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=4))
+def test_a_csv_that_we_wrote_is_gold_with_the_cells_that_it_was_written_from(
+    tmp_path_factory: pytest.TempPathFactory, beside: bool, rows: list[tuple[str, str]]
+) -> None:
+    table = Table(["name", "=n"], [list(row) for row in rows])
+    path = gold_csv(tmp_path_factory.mktemp("gold"), table.to_csv(formulas_as_text=True), beside=beside)
+    assert gold_table(read_tasks(path)[0]) == table
+
+
+@pytest.mark.parametrize("mode", ["strict", "official"])
+async def test_an_answer_scores_in_full_against_the_csv_that_we_wrote_of_it(tmp_path: Path, mode: Any) -> None:
+    table = Table(["name", "phone"], [["Bovbjerg", "+47 20 12"], ["Hanstholm", "=1+1"]])
+    task = read_tasks(gold_csv(tmp_path, table.to_csv(formulas_as_text=True), beside=True))[0]
+    said = f"```markdown\n{table.to_markdown()}\n```"
+    assert (await score_response(said, task, mode=mode)).value == 1.0
+
+
+def test_a_published_csv_without_such_apostrophes_stays_as_it_is(tmp_path: Path) -> None:
+    text = "name,n\n\"a\",1\n\n'b',-5\n"
+    assert read_tasks(gold_csv(tmp_path, text, beside=True))[0].meta["answer_csv"] == text

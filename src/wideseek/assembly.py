@@ -8,8 +8,9 @@ What evaluates and trains opens its team here too, so that a model name or a cor
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,10 @@ from wideseek.config import AUTO, Config
 from wideseek.errors import BadInput
 from wideseek.journal import Journal
 from wideseek.policy.base import Policy, Prices, Sampling
-from wideseek.policy.names import BUNDLED, Provider, key_for, parse_model
+from wideseek.policy.names import BUNDLED, key_for, parse_model
 from wideseek.policy.sheet import ModelSheet
 from wideseek.roles import LEAD, SINGLE, SUB, Profile, Role
+from wideseek.servers import FALLBACK_KEY, Provider
 from wideseek.team import PageTools, Team
 from wideseek.tools.base import Source
 
@@ -118,8 +120,7 @@ def open_policies(config: Config) -> dict[str, Policy]:
 
 def open_policy(model: str, config: Config) -> Policy:
     """The policy that users call `model`."""
-    providers = {name: Provider(p.base_url, p.key_env) for name, p in config.providers.items()}
-    name = parse_model(model, providers)
+    name = _named(model, config)
     if name.kind == "expert":
         from wideseek.policy.scripted import Expert
 
@@ -129,12 +130,35 @@ def open_policy(model: str, config: Config) -> Policy:
     return _token_policy(name, config) if name.kind == "tokens" else _chat_policy(name, config)
 
 
+def _named(model: str, config: Config) -> ModelName:
+    """What users mean by `model`, with the providers that they configured. Raises `BadInput`."""
+    return parse_model(model, {name: Provider(p.base_url, p.key_env) for name, p in config.providers.items()})
+
+
+def keys_sent(
+    config: Config, models: Iterable[str | None], environ: Mapping[str, str] = os.environ
+) -> list[tuple[str, str]]:
+    """(variable, server) of every key that is set and goes to a server when `models` are asked.
+
+    The server is its scheme, host and port. Raises `BadInput` for a model's name that cannot be read.
+    """
+    sent = []
+    for model in models:
+        if model is None or model == AUTO:
+            continue
+        name = _named(model, config)
+        variable = name.key_env or FALLBACK_KEY
+        if name.base_url and environ.get(variable, "").strip():
+            sent.append((variable, "/".join(name.base_url.split("/")[:3])))
+    return list(dict.fromkeys(sent))
+
+
 def check_verifier(config: Config) -> None:
     """Raises `BadInput` where the model that is to verify cells cannot be one, before anything runs."""
     if config.verify is not None and config.verify in ("expert", *BUNDLED):
         raise BadInput(f"verify: {config.verify} answers the pocket world's questions only: choose a language model")
     if config.verify is not None:
-        parse_model(config.verify, {name: Provider(p.base_url, p.key_env) for name, p in config.providers.items()})
+        _named(config.verify, config)
 
 
 def open_verifier(config: Config) -> Policy:

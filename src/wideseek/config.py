@@ -20,7 +20,7 @@ from rapidfuzz import process
 from wideseek.errors import BadConfig, BadInput
 from wideseek.files import read_text
 from wideseek.redaction import without_login
-from wideseek.trust import check_servers
+from wideseek.trust import Confirm, check_servers
 
 LOCAL_FILE = "wideseek.toml"
 AUTO = "auto"
@@ -40,12 +40,8 @@ class Section(BaseModel):
     @classmethod
     def merged(cls, values: dict[str, Any], overrides: Mapping[str, Any], path: Path | None = None) -> Self:
         """`values` (read from `path`, if given) with dotted `overrides` on top. Raises `BadConfig`."""
-        merged = deepcopy(values)
-        for key, value in overrides.items():
-            if value is not None:
-                _set(merged, key, value)
         try:
-            return cls.model_validate(merged)
+            return cls.model_validate(nested(overrides, values))
         except ValidationError as error:
             raise BadConfig("; ".join(_explained(cls, problem, path) for problem in error.errors())) from error
 
@@ -189,19 +185,33 @@ class Config(Section):
     budget: BudgetConfig = BudgetConfig()
 
     @classmethod
-    def load(cls, file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Self:
+    def load(
+        cls,
+        file: Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        confirm: Confirm | None = None,
+    ) -> Self:
         """From `file` (default: `wideseek.toml` in this folder, if there) and dotted `overrides` (`None` is unset).
 
-        Raises `BadConfig` naming the file or option, the key, and the nearest right key or what is allowed; also
-        where a file that was only found would send a key to a server that it names (`wideseek.trust`).
+        Raises `BadConfig` naming the file or option, the key, and the nearest right key or what is allowed. A file that
+        was only found is a stranger's (`of_stranger`).
         """
-        path = file or (Path(LOCAL_FILE) if Path(LOCAL_FILE).is_file() else None)
-        values = read_toml(path) if path else {}
-        if path and not file:
-            given = {key for key, value in (overrides or {}).items() if value is not None}
-            chosen = {key: value for key, value in values.items() if key not in given}
-            check_servers(chosen, str(path), f"give it as --config {path}")
-        return cls.merged(values, overrides or {}, path)
+        if file is not None or not Path(LOCAL_FILE).is_file():
+            return cls.merged(read_toml(file) if file else {}, overrides or {}, file)
+        return cls.of_stranger(read_toml(Path(LOCAL_FILE)), overrides or {}, Path(LOCAL_FILE), confirm)
+
+    @classmethod
+    def of_stranger(
+        cls, values: dict[str, Any], overrides: Mapping[str, Any], path: Path, confirm: Confirm | None = None
+    ) -> Self:
+        """`merged`, of `values` that somebody else may have written to `path`.
+
+        Raises `BadConfig` also where they name a server that the user does not know and does not `confirm`
+        (`wideseek.trust`).
+        """
+        config = cls.merged(values, overrides, path)
+        check_servers(config.model_dump(), nested(overrides), str(path), confirm)
+        return config
 
     def portable(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values with whole paths: the same in another folder."""
@@ -273,6 +283,15 @@ def _toml_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def nested(overrides: Mapping[str, Any], values: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Dotted `overrides` as nested dicts, on top of `values`, which stay as they are; `None` is unset."""
+    merged = deepcopy(dict(values or {}))
+    for key, value in overrides.items():
+        if value is not None:
+            _set(merged, key, value)
+    return merged
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:

@@ -24,6 +24,7 @@ from wideseek.errors import BadInput
 from wideseek.evidence import Evidence, Levels, Status
 from wideseek.files import check_writable, refuse_link, write_whole
 from wideseek.table import Table, xlsx_bytes
+from wideseek.table.exchange import is_web_address
 
 SOURCES = "Sources"
 CELLS = ".sources.csv"  # the ending of the file beside a CSV that has each cell's evidence
@@ -193,7 +194,7 @@ def _html_cell(value: str, cell: Evidence) -> str:
     if cell.status == "empty":
         return "<td></td>"
     text = html.escape(value).replace("\n", "<br>")
-    if cell.url and cell.url.startswith(("http://", "https://")):
+    if cell.url and is_web_address(cell.url):
         text = f'<a href="{html.escape(cell.url, quote=True)}">{text}</a>'
     return f'<td class="{cell.status}" title="{html.escape(_told(cell), quote=True)}">{text}</td>'
 

@@ -5,6 +5,7 @@
     show_result  the table, its sources, what is not supported (stdout)
 
 Both progress views only read the growing rollout: what they show is derived from the records, never told by the agents.
+Foreign text is printed as it is: the console that it goes to cleans it (`wideseek.console`).
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from wideseek.api import Result, Watch
+from wideseek.console import CleanConsole
 from wideseek.evidence import Status
 from wideseek.export import MARKS, legend, readers, summary_line, with_sources
 from wideseek.records import Completion, Rollout, Trajectory
-from wideseek.screen import plain
 
 _MARKS = {None: ("…", "yellow"), "answer": ("✓", "green"), "error": ("✗", "red")}
 _OTHER_STOP = ("■", "magenta")
@@ -36,7 +37,7 @@ OVERLONG = 30  # characters of a word that may be broken over lines
 class LiveTree:
     """The team as a tree that fits the terminal: running agents first, finished ones as far as there is room."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: CleanConsole) -> None:
         self._console = console
         self._live = Live(get_renderable=lambda: self, console=console, refresh_per_second=4, transient=True)
         self._watch: Watch | None = None
@@ -78,7 +79,7 @@ class LiveTree:
         seconds = run.seconds if run.stop else self._clock.seconds(run.path)
         return [
             name,
-            Text(" ".join(plain(run.prompt).split()), style="" if run.stop is None else "dim"),
+            Text(" ".join(run.prompt.split()), style="" if run.stop is None else "dim"),
             Text(_doing(run), style=style),
             Text(f"{run.usage.tokens:,} tok" if run.usage.tokens else ""),
             Text(f"{seconds:.0f} s"),
@@ -88,7 +89,7 @@ class LiveTree:
 class PlainLines:
     """One line whenever an agent starts, delegates or stops."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: CleanConsole) -> None:
         self._console = console
         self._said: set[tuple[str, str]] = set()
         self._watch: Watch | None = None
@@ -120,10 +121,10 @@ class PlainLines:
             for event, text in _events(run):
                 if (run.path, event) not in self._said:
                     self._said.add((run.path, event))
-                    self._console.print(plain(text), markup=False, highlight=False, soft_wrap=True)
+                    self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def show_result(result: Result, console: Console) -> None:
+def show_result(result: Result, console: CleanConsole) -> None:
     """The table with a sources column, the pages behind the numbers, what the marks say, notes, and a summary line.
 
     Where the terminal is too narrow for the columns, each row becomes a block of `column: value` lines. A failure
@@ -131,82 +132,78 @@ def show_result(result: Result, console: Console) -> None:
     """
     if not result.table.rows and result.status != "complete":
         said = result.reason if result.status == "failed" else f"Nothing was found yet: {result.reason}."
-        console.print(Text(plain(said)), soft_wrap=not console.is_terminal)
+        console.print(Text(said), soft_wrap=not console.is_terminal)
         return
     if console.is_terminal and _columns_fit(result, console.width):
         console.print(_grid(result))
     elif console.is_terminal:
         _print_blocks(result, console)
     else:
-        console.print(plain(with_sources(result)[0].to_markdown()), markup=False, highlight=False, soft_wrap=True)
+        console.print(with_sources(result)[0].to_markdown(), markup=False, highlight=False, soft_wrap=True)
         console.print()
     _print_pages(result, console)
     for mark, meaning in legend(result):
         shown = f"{mark} {meaning}" if console.is_terminal else meaning
         console.print(Text(shown, style="dim"), soft_wrap=not console.is_terminal)
     for note in result.notes:
-        console.print(
-            f"note: {escape(plain(note))}", style="yellow", highlight=False, soft_wrap=not console.is_terminal
-        )
+        console.print(f"note: {escape(note)}", style="yellow", highlight=False, soft_wrap=not console.is_terminal)
     sound = result.status == "complete" and result.levels.supported == result.levels.found
     style = "green" if sound else "yellow"
-    console.print(Text(plain(summary_line(result)), style=f"bold {style}"), soft_wrap=not console.is_terminal)
+    console.print(Text(summary_line(result), style=f"bold {style}"), soft_wrap=not console.is_terminal)
 
 
-def show_agents(rollout: Rollout, console: Console) -> None:
+def show_agents(rollout: Rollout, console: CleanConsole) -> None:
     """One line per agent: its path, how it stopped, its turns, tokens and time, its question or subtask."""
     grid = RichTable("agent", "stop", "turns", "read", "tokens", "seconds", "question or subtask")
     for run in rollout.trajectories:
         numbers = (f"{len(run.turns)}", f"{len(run.read)}", f"{run.usage.tokens:,}", f"{run.seconds:.1f}")
-        grid.add_row(run.path, run.stop or "", *numbers, Text(_short(run.prompt)))
+        grid.add_row(Text(run.path), Text(run.stop or ""), *numbers, Text(_short(run.prompt)))
     console.print(grid)
 
 
-def show_trajectory(run: Trajectory, console: Console) -> None:
+def show_trajectory(run: Trajectory, console: CleanConsole) -> None:
     """What an agent was told, thought, said and did, in order."""
     for message in run.messages():
         if isinstance(message, Completion):
             if message.reasoning:
-                console.print(Text(plain(message.reasoning), style="dim italic"))
+                console.print(Text(message.reasoning, style="dim italic"))
             console.print(Text(f"── {run.role} says", style="bold green"))
-            console.print(Text(plain(message.text)))
+            console.print(Text(message.text))
             for call in message.tool_calls:
-                console.print(
-                    Text(plain(f"→ {call.name} {json.dumps(call.arguments, ensure_ascii=False)}"), style="cyan")
-                )
+                console.print(Text(f"→ {call.name} {json.dumps(call.arguments, ensure_ascii=False)}", style="cyan"))
         else:
             console.print(Text(f"── {message.role}{' (error)' if message.error else ''}", style="bold blue"))
-            console.print(Text(plain(message.text)))
-    console.print(Text(plain(f"── stopped: {run.stop}{f': {run.error}' if run.error else ''}"), style="bold"))
+            console.print(Text(message.text))
+    console.print(Text(f"── stopped: {run.stop}{f': {run.error}' if run.error else ''}", style="bold"))
 
 
 def _grid(result: Result) -> RichTable:
     table, _ = with_sources(result)
     grid = RichTable(show_lines=False, header_style="bold")
     for column in table.columns:
-        grid.add_column(escape(plain(column)), overflow="fold")
+        grid.add_column(escape(column), overflow="fold")
     for row, evidence in zip(table.rows, result.evidence, strict=True):
         cells = [_styled(value, cell.status) for value, cell in zip(row, evidence, strict=False)]
-        grid.add_row(*cells, Text(plain(row[-1]), style="dim"))
+        grid.add_row(*cells, Text(row[-1], style="dim"))
     return grid
 
 
-def _print_blocks(result: Result, console: Console) -> None:
+def _print_blocks(result: Result, console: CleanConsole) -> None:
     table, _ = with_sources(result)
     for row, evidence in zip(table.rows, result.evidence, strict=True):
         for column, value, cell in zip(table.columns, row, evidence, strict=False):
-            console.print(Text.assemble((plain(f"{column}: "), "bold"), _styled(value, cell.status)))
-        console.print(Text(plain(f"{table.columns[-1].strip()}: {row[-1]}"), style="dim"))
+            console.print(Text.assemble((f"{column}: ", "bold"), _styled(value, cell.status)))
+        console.print(Text(f"{table.columns[-1].strip()}: {row[-1]}", style="dim"))
         console.print()
 
 
-def _print_pages(result: Result, console: Console) -> None:
+def _print_pages(result: Result, console: CleanConsole) -> None:
     _, pages = with_sources(result)
     read_by = readers(result)
     for number, url in enumerate(pages, 1):
         console.print(
             Text.assemble(
-                f"[{number}] ", (plain(url), "underline" if console.is_terminal else ""), f"  read by {read_by[url]}"
+                f"[{number}] ", (url, "underline" if console.is_terminal else ""), f"  read by {read_by[url]}"
             ),
             style="dim",
             soft_wrap=not console.is_terminal,
@@ -217,7 +214,6 @@ _LEVEL_STYLES: dict[Status, str] = {"mentioned": "bold cyan", "unsupported": "bo
 
 
 def _styled(value: str, status: Status) -> Text:
-    value = plain(value)
     return Text.assemble(value, (MARKS[status], _LEVEL_STYLES[status])) if status in MARKS else Text(value)
 
 
@@ -287,7 +283,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _short(text: str, limit: int = 100) -> str:
-    text = " ".join(plain(text).split())
+    text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -13,13 +13,14 @@ input · 3 partial (a budget or limit ended it, or something is missing) · 130 
 from __future__ import annotations
 
 import sys
+import traceback
+from collections.abc import Sequence
 
 import click
 
 from wideseek.cli import asking, pages, scores, studies, training
-from wideseek.cli.options import BAD_INPUT, FAILED, INTERRUPTED, replace_unknown_characters
+from wideseek.cli.options import BAD_INPUT, FAILED, INTERRUPTED, replace_unknown_characters, say
 from wideseek.errors import WideseekError
-from wideseek.screen import plain
 
 
 @click.group(
@@ -31,35 +32,37 @@ def app() -> None:
     """A broad question becomes one audited table: a lead agent splits it, parallel subagents search and read."""
 
 
-def main() -> None:
-    """Run the command line; errors are one line on stderr."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line on `arguments` (default: the process's own); errors are one line on stderr."""
     replace_unknown_characters()
     try:
-        code = app(standalone_mode=False)
+        code = app(arguments, standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
+        say(error.format_message(), err=True)
         code = BAD_INPUT
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "wideseek"
-        print(f"{where}: {plain(' '.join(error.format_message().split()))} (see {where} --help)", file=sys.stderr)
+        say(f"{where}: {' '.join(error.format_message().split())} (see {where} --help)", err=True)
         code = BAD_INPUT
     except WideseekError as error:
-        if "--debug" in sys.argv:
-            raise
-        print(plain(f"wideseek: {error}"), file=sys.stderr)
+        say(_told(f"wideseek: {error}", arguments), err=True)
         code = BAD_INPUT
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
         sys.stderr.close()
         code = FAILED
     except (OSError, UnicodeError) as error:
-        if "--debug" in sys.argv:
-            raise
-        print(plain(f"wideseek: cannot read or write: {error}"), file=sys.stderr)
+        say(_told(f"wideseek: cannot read or write: {error}", arguments), err=True)
         code = FAILED
     sys.exit(code or 0)
+
+
+def _told(line: str, arguments: Sequence[str] | None) -> str:
+    """An error's line, or with --debug its trace."""
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    return traceback.format_exc() if debug else line
 
 
 for command in (

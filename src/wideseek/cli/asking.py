@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wideseek.cli.options import DEBUG, FAILED, FOLDER, INTERRUPTED, shows_all
+from wideseek.cli.options import DEBUG, FAILED, FOLDER, INTERRUPTED, console, print_json, say, shows_all
+from wideseek.cli.trusting import TRUST, load_config, resumed_config, tell_keys
 from wideseek.errors import BadInput, RunDirError
 
 if TYPE_CHECKING:
     from wideseek.api import Result, RunRequest
+    from wideseek.config import Config
     from wideseek.export import CsvOptions
 
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 @click.option("--resume", type=FOLDER, help="Go on with the run in this folder: nothing that is done is done again.")
 @click.option("--config", type=FOLDER, help="A TOML file.  [default: wideseek.toml here, if there]")
 @click.option("--set", "settings", multiple=True, help="Any key of `wideseek config`: --set sub.max_turns=8.")
+@TRUST
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 @DEBUG
 def ask(
@@ -60,6 +63,7 @@ def ask(
     resume: Path | None,
     config: Path | None,
     settings: tuple[str, ...],
+    trust: bool,
     quiet: bool,
     **options: Any,
 ) -> int:
@@ -70,8 +74,9 @@ def ask(
     3 partial (a budget or limit ended it, or something that was asked for is missing), 130 interrupted.
     """
     from wideseek.api import EXIT_CODES, SHORT_NAMES
-    from wideseek.config import read_overrides
+    from wideseek.config import Config, read_overrides
     from wideseek.export import CsvOptions, check_output
+    from wideseek.files import decoded
 
     given = {SHORT_NAMES.get(name, name): value for name, value in options.items() if value is not None}
     given |= read_overrides(settings)
@@ -80,7 +85,16 @@ def ask(
     csv = CsvOptions(raw=raw_csv, bom=csv_bom)
     if resume and run_dir and resume != run_dir:
         raise BadInput("--resume and --run-dir name different folders: --resume alone is enough")
-    request = _request(question, resume, columns, key, config, given)
+    if question == "-":
+        question = decoded(sys.stdin.buffer.read(), "standard input")
+    if resume:
+        if columns or key or config:
+            raise BadInput(f"{resume}: a resumed run keeps its columns, key and config: leave those options out")
+        request = _resumed(question, resume, given, trust)
+    else:
+        request = _asked(question, columns, key, load_config(config, given, trust=trust))
+    settled = Config.model_validate(request.config)
+    tell_keys(settled, settled.model, settled.sub_model, settled.verify)
     result = _run(request, resume or run_dir or _new_run_dir(request.question), quiet=quiet or as_json)
     written = ""
     try:
@@ -88,7 +102,7 @@ def ask(
     finally:
         _print(result, as_json=as_json, quiet=quiet)
     if written:
-        print(written, file=sys.stderr)
+        say(written, err=True)
     return EXIT_CODES[result.status]
 
 
@@ -104,35 +118,23 @@ def _write(result: Result, out: Path, csv: CsvOptions) -> str:
     return f"written: {', '.join(map(str, files))}{hint}"
 
 
-def _request(
-    question: str | None,
-    resume: Path | None,
-    columns: str | None,
-    key: str | None,
-    config: Path | None,
-    given: dict[str, Any],
-) -> RunRequest:
-    """What to run: a new question, or what `resume` was asked, with the options given now on top."""
+def _asked(question: str | None, columns: str | None, key: str | None, config: Config) -> RunRequest:
+    from wideseek.api import make_request
+
+    if question is None:
+        raise BadInput('a question is missing: wideseek ask "..." (or --resume FOLDER)')
+    return make_request(question, columns=columns, key=key, config=config)
+
+
+def _resumed(question: str | None, folder: Path, given: dict[str, Any], trust: bool) -> RunRequest:
+    """What the run in `folder` was asked, with the options given now on top."""
     import msgspec
 
     from wideseek.api import load_request, make_request
-    from wideseek.config import Config
-    from wideseek.files import decoded
-    from wideseek.trust import check_servers
 
-    if question == "-":
-        question = decoded(sys.stdin.buffer.read(), "standard input")
-    if resume is None:
-        if question is None:
-            raise BadInput('a question is missing: wideseek ask "..." (or --resume FOLDER)')
-        return make_request(question, columns=columns, key=key, config=Config.load(config, given))
-    before = load_request(resume)
-    if columns or key or config:
-        raise BadInput(f"{resume}: a resumed run keeps its columns, key and config: leave those options out")
-    kept = {name: value for name, value in before.config.items() if name not in given}
-    check_servers(kept, str(resume / "run.json"), "name the model again (--model)")
-    merged = Config.merged(before.config, given)
-    request = make_request(question or before.question, config=merged)
+    before = load_request(folder)
+    config = resumed_config(before.config, given, folder / "run.json", trust=trust)
+    request = make_request(question or before.question, config=config)
     return msgspec.structs.replace(request, contract=before.contract)
 
 
@@ -142,14 +144,12 @@ def _run(request: RunRequest, folder: Path, *, quiet: bool) -> Result:
     import contextlib
     import signal
 
-    from rich.console import Console
-
     from wideseek.api import Watch, answer, run
     from wideseek.terminal import LiveTree, PlainLines
 
-    console = Console(stderr=True)
+    screen = console()
     progress: Any = (
-        contextlib.nullcontext() if quiet else LiveTree(console) if console.is_terminal else PlainLines(console)
+        contextlib.nullcontext() if quiet else LiveTree(screen) if screen.is_terminal else PlainLines(screen)
     )
 
     async def job() -> Result:
@@ -176,38 +176,34 @@ def _run(request: RunRequest, folder: Path, *, quiet: bool) -> Result:
         with progress:
             result: Result = run(job())
     except asyncio.CancelledError:
-        print(f"interrupted; go on with: wideseek ask --resume {folder}", file=sys.stderr)
+        say(f"interrupted; go on with: wideseek ask --resume {folder}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     return result
 
 
 def _print(result: Result, *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        import msgspec
-
-        sys.stdout.buffer.write(msgspec.json.encode(result.as_json()) + b"\n")
+        print_json(result.as_json())
         return
-    from rich.console import Console
-
     from wideseek.terminal import show_result
 
     try:
-        show_result(result, Console())
+        show_result(result, console(stderr=False))
     except BrokenPipeError:
         raise
     except (OSError, UnicodeError) as error:
-        print(f"wideseek: the output cannot be written ({error}); the run is in {result.run_dir}", file=sys.stderr)
+        say(f"wideseek: the output cannot be written ({error}); the run is in {result.run_dir}", err=True)
         raise click.exceptions.Exit(FAILED) from None
     if not shows_all(result.question + str(result.table.columns) + str(result.table.rows)):
-        print(
+        say(
             f"characters that this terminal does not know were replaced by ?; the run is in {result.run_dir}",
-            file=sys.stderr,
+            err=True,
         )
     if quiet:
         return
     if result.replayed:
-        print(f"{result.replayed} calls were taken from the journal", file=sys.stderr)
-    print(_next_step(result), file=sys.stderr)
+        say(f"{result.replayed} calls were taken from the journal", err=True)
+    say(_next_step(result), err=True)
 
 
 def _next_step(result: Result) -> str:
@@ -248,17 +244,15 @@ def _new_run_dir(question: str) -> Path:
 @DEBUG
 def show(run_dir: Path, agent: str | None) -> None:
     """Show the run in RUN_DIR: its agents, or what AGENT (a path such as lead/2.1) was told, said and read."""
-    from rich.console import Console
-
     from wideseek.api import load_rollout
     from wideseek.terminal import show_agents, show_trajectory
 
     rollout = load_rollout(run_dir)
     known = {run.path: run for run in rollout.trajectories}
     if agent is None:
-        show_agents(rollout, Console())
+        show_agents(rollout, console(stderr=False))
     elif agent in known:
-        show_trajectory(known[agent], Console())
+        show_trajectory(known[agent], console(stderr=False))
     else:
         raise BadInput(f"{run_dir}: no agent {agent!r}; there are: {', '.join(known)}")
 
@@ -269,4 +263,4 @@ def config() -> None:
     """Print every configuration key with its default, as the TOML of a wideseek.toml."""
     from wideseek.config import as_toml
 
-    click.echo(as_toml())
+    say(as_toml())

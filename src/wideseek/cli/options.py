@@ -1,4 +1,7 @@
-"""What the commands share: the options that several have, exit codes, and how results are printed."""
+"""What the commands share: the options that several have, exit codes, and how they print.
+
+Commands print through `say`, `console`, `print_json` and `print_table` only: no foreign text gets past these unclean.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from wideseek.screen import plain, plain_json
 
+if TYPE_CHECKING:
+    from wideseek.console import CleanConsole
     from wideseek.table import Table
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -21,11 +25,16 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for mac
 FOLDER = click.Path(path_type=Path)
 
 
-def console() -> Console:
-    """Where progress goes: standard error."""
-    from rich.console import Console
+def console(*, stderr: bool = True) -> CleanConsole:
+    """What is drawn goes here: progress to standard error, results to standard output. Foreign text is cleaned."""
+    from wideseek.console import CleanConsole
 
-    return Console(stderr=True)
+    return CleanConsole(stderr=stderr)
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """A line on standard output, or on standard error. Foreign text is cleaned."""
+    click.echo(plain(str(text)), err=err)
 
 
 def replace_unknown_characters() -> None:
@@ -44,25 +53,24 @@ def shows_all(text: str) -> bool:
 
 
 def print_json(record: Any) -> None:
-    """One JSON object on standard output."""
+    """One JSON object on a line of standard output, as UTF-8."""
     import msgspec
 
-    sys.stdout.buffer.write(msgspec.json.encode(record) + b"\n")
+    sys.stdout.buffer.write(plain_json(msgspec.json.encode(record).decode()).encode() + b"\n")
 
 
 def print_table(table: Table) -> None:
     """A table on standard output: drawn on a terminal, markdown for a pipe."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table as Grid
+    from rich.text import Text
 
-    from wideseek.screen import plain
-
-    screen = Console()
+    screen = console(stderr=False)
     if not screen.is_terminal:
-        click.echo(plain(table.to_markdown()))
+        say(table.to_markdown())
         return
-    grid = Grid(*(escape(plain(name)) for name in table.columns))
+    grid = Grid()
+    for name in table.columns:
+        grid.add_column(Text(name))
     for row in table.rows:
-        grid.add_row(*(escape(plain(cell)) for cell in row))
+        grid.add_row(*map(Text, row))
     screen.print(grid)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from wideseek.cli.options import DEBUG, FOLDER, JSON
+from wideseek.cli.options import DEBUG, FOLDER, JSON, console, print_json, say
 
 
 @click.command(short_help="Index pages for offline search, for `ask --corpus`.")
@@ -21,18 +21,17 @@ def index(pages: tuple[Path, ...], out: Path, quiet: bool) -> None:
     Running it again adds what is new and replaces what has changed. A build that was killed is finished by running it
     again.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from wideseek.records import Page, read_jsonl
     from wideseek.tools.corpus import Corpus
 
     shown = (TextColumn("indexing"), BarColumn(), TextColumn("{task.completed:,} pages"), TimeElapsedColumn())
-    with Progress(*shown, console=Console(stderr=True), disable=quiet) as progress:
+    with Progress(*shown, console=console(), disable=quiet) as progress:
         bar = progress.add_task("", total=None)
         lines = (page for path in pages for page in read_jsonl(path, Page))
         count = Corpus.build(lines, out, progress=lambda done: progress.update(bar, completed=done))
-    click.echo(f"{out}: {len(Corpus.open(out)):,} pages, {count:,} of them new or changed")
+    say(f"{out}: {len(Corpus.open(out)):,} pages, {count:,} of them new or changed")
 
 
 @click.command(short_help="Search an index, as an agent would.")
@@ -48,10 +47,7 @@ def search(query: str, corpus: Path | None, count: int, as_json: bool) -> None:
     """
     import asyncio
 
-    import msgspec
-
     from wideseek.assembly import open_source
-    from wideseek.screen import plain
 
     async def hits() -> list[Any]:
         source = open_source(corpus)
@@ -63,7 +59,9 @@ def search(query: str, corpus: Path | None, count: int, as_json: bool) -> None:
     found = asyncio.run(hits())
     if not found:
         where = corpus or "the bundled pocket world"
-        click.echo(f"no page of {where} matches the query: try other words, or the title of a page", err=as_json)
+        say(f"no page of {where} matches the query: try other words, or the title of a page", err=as_json)
     for number, hit in enumerate(found, 1):
-        shown = plain(f"{number}. {hit.title}\n   {hit.url}\n   {hit.snippet}")
-        click.echo(msgspec.json.encode(hit) if as_json else shown)
+        if as_json:
+            print_json(hit)
+        else:
+            say(f"{number}. {hit.title}\n   {hit.url}\n   {hit.snippet}")

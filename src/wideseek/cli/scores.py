@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wideseek.cli.options import DEBUG, FOLDER, INTERRUPTED, JSON, console, print_json, print_table
+from wideseek.cli.options import DEBUG, FOLDER, INTERRUPTED, JSON, console, print_json, print_table, say
+from wideseek.cli.trusting import TRUST, load_config, tell_keys
 from wideseek.errors import BadInput
 
 if TYPE_CHECKING:
@@ -37,12 +37,10 @@ def tasks(bench: str, split: str | None, kind: Any, limit: int | None, data: Pat
 
     BENCH is "pocket" (the bundled world), another benchmark whose data is in --data, or a .jsonl[.gz] file of tasks.
     """
-    import msgspec
-
     from wideseek.evals.benchmarks import load_bench
 
     for task in load_bench(bench, split, limit, kind=kind, data=data):
-        click.echo(msgspec.json.encode(task))
+        print_json(task)
 
 
 @click.command(short_help="Score responses, or saved rollouts, against gold.")
@@ -51,22 +49,26 @@ def tasks(bench: str, split: str | None, kind: Any, limit: int | None, data: Pat
 @click.option("--mode", type=_MODES, default="strict", show_default=True, help="Whose rules (docs/scoring.md).")
 @_JUDGE
 @_TODAY
+@TRUST
 @JSON
 @DEBUG
-def score(responses: Path, tasks: Path | None, mode: Any, judge: str, today: datetime | None, as_json: bool) -> int:
+def score(
+    responses: Path, tasks: Path | None, mode: Any, judge: str, today: datetime | None, trust: bool, as_json: bool
+) -> int:
     """Score RESPONSES: a line {"instance_id", "response"} each, or saved rollouts, which bring their tasks.
 
     Exit code: 0 every task of --tasks has a response, 3 some have none; the means are over the responses.
     """
     from wideseek.api import EXIT_CODES, run
-    from wideseek.config import Config
     from wideseek.scoring.files import score_files
     from wideseek.table import Table
 
     day = today.date() if today else None
+    settled = load_config(None, {}, trust=trust)
+    tell_keys(settled, judge)
 
     async def job() -> dict[str, Any]:
-        async with judging(judge, Config.load()) as judged:
+        async with judging(judge, settled) as judged:
             return await score_files(responses, tasks, mode=mode, judge=judged, today=day)
 
     scored = run(job())
@@ -76,7 +78,7 @@ def score(responses: Path, tasks: Path | None, mode: Any, judge: str, today: dat
         print_table(Table(["figure", "value"], [[name, _shown(value)] for name, value in scored["summary"].items()]))
         if names := scored["unanswered"]:
             more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
-            click.echo(f"note: tasks without a response: {', '.join(names[:5])}{more}")
+            say(f"note: tasks without a response: {', '.join(names[:5])}{more}")
     return EXIT_CODES["partial" if scored["unanswered"] else "complete"]
 
 
@@ -104,6 +106,7 @@ def score(responses: Path, tasks: Path | None, mode: Any, judge: str, today: dat
 @click.option("--out", "-o", type=FOLDER, help="Run folder; the same again goes on.  [default: a new one under runs/]")
 @click.option("--config", type=FOLDER, help="A TOML file.  [default: wideseek.toml here, if there]")
 @click.option("--set", "settings", multiple=True, help="Any key of `wideseek config`: --set sub.max_turns=8.")
+@TRUST
 @JSON
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 @DEBUG
@@ -120,6 +123,7 @@ def evaluate(
     out: Path | None,
     config: Path | None,
     settings: tuple[str, ...],
+    trust: bool,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -136,7 +140,8 @@ def evaluate(
     from wideseek.evals.metrics import summary_table
     from wideseek.evals.run import evaluate_bench
 
-    settled = _config(config, options, settings)
+    settled = _config(config, options, settings, trust)
+    tell_keys(settled, settled.model, settled.sub_model, judge)
     folder = out or _new_folder(bench)
 
     async def job(watch: Any) -> EvalRun:
@@ -161,7 +166,7 @@ def evaluate(
         with _progress(quiet or as_json) as watch:
             summary = run(job(watch)).summary
     except asyncio.CancelledError:
-        print("interrupted; the same command with the same --out goes on", file=sys.stderr)
+        say("interrupted; the same command with the same --out goes on", err=True)
         return INTERRUPTED
     assert summary is not None  # an evaluation that returns has written it
     if as_json:
@@ -169,8 +174,8 @@ def evaluate(
     else:
         print_table(summary_table(summary))
         for note in (*summary.problems, *summary.notes):
-            click.echo(f"note: {note}")
-    print(f"run: {folder}", file=sys.stderr)
+            say(f"note: {note}")
+    say(f"run: {folder}", err=True)
     return EXIT_CODES[summary.status]
 
 
@@ -226,16 +231,16 @@ def audit(
     elif found.overlaps:
         print_table(found.as_table())
     else:
-        click.echo(f"no overlap among {found.checked:,} tasks and {found.against:,} of the benchmark")
+        say(f"no overlap among {found.checked:,} tasks and {found.against:,} of the benchmark")
     return 1 if found.overlaps else 0
 
 
-def _config(config: Path | None, options: dict[str, Any], settings: tuple[str, ...]) -> Config:
+def _config(config: Path | None, options: dict[str, Any], settings: tuple[str, ...], trust: bool) -> Config:
     from wideseek.api import SHORT_NAMES
-    from wideseek.config import Config, read_overrides
+    from wideseek.config import read_overrides
 
     given = {SHORT_NAMES.get(name, name): value for name, value in options.items() if value is not None}
-    return Config.load(config, given | read_overrides(settings))
+    return load_config(config, given | read_overrides(settings), trust=trust)
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wideseek.cli.options import DEBUG, FOLDER, INTERRUPTED, JSON, print_json
+from wideseek.cli.options import DEBUG, FOLDER, INTERRUPTED, JSON, print_json, say
+from wideseek.cli.trusting import TRUST, load_config, tell_keys
 from wideseek.errors import BadInput, BudgetEnded
 
 if TYPE_CHECKING:
+    from wideseek.config import Config
     from wideseek.evals.study import Study
     from wideseek.train.settings import MarlConfig
 
@@ -30,18 +31,18 @@ def report(folder: Path) -> None:
         from wideseek.evals.ablation import load_ablation, write_ablation
 
         for path in write_ablation(load_ablation(folder)):
-            click.echo(path)
+            say(path)
         return
     if (folder / "study.json").is_file():
         from wideseek.evals.study import load_study
         from wideseek.evals.study_page import write_study
 
         for path in write_study(load_study(folder)):
-            click.echo(path)
+            say(path)
         return
     from wideseek.evals.report import write_report
 
-    click.echo(write_report(folder))
+    say(write_report(folder))
 
 
 @click.group(short_help="Width against depth; ablations of a training.")
@@ -66,6 +67,7 @@ def _study_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--out", "-o", type=FOLDER, required=True, help="Folder of the study; both kinds may share one."),
         click.option("--config", type=FOLDER, help="A TOML file.  [default: wideseek.toml here, if there]"),
         click.option("--set", "settings", multiple=True, help="Any key of `wideseek config`: --set sub.max_turns=8."),
+        TRUST,
         JSON,
         DEBUG,
     )
@@ -147,7 +149,7 @@ def ablation(
     try:
         run_ablation(lambda more: _marl(config, {**given, **more}), chosen, groups, seeds, out, jobs=jobs, quiet=quiet)
     except (BudgetEnded, KeyboardInterrupt) as ending:
-        click.echo(str(ending) or "interrupted; the same command goes on", err=True)
+        say(str(ending) or "interrupted; the same command goes on", err=True)
         if read_plan(out) and (so_far := load_ablation(out)).runs:
             write_ablation(so_far)
         raise click.exceptions.Exit(INTERRUPTED) from None
@@ -157,7 +159,7 @@ def ablation(
         print_json(summary(done))
     else:
         for path in written:
-            click.echo(path)
+            say(path)
     return 3 if done.missing else 0
 
 
@@ -195,16 +197,18 @@ def _study(
     out: Path,
     config: Path | None,
     settings: tuple[str, ...],
+    trust: bool,
     as_json: bool,
     **options: Any,
 ) -> int:
     from wideseek.api import run
-    from wideseek.config import Config, read_overrides
+    from wideseek.config import read_overrides
     from wideseek.evals.run import evaluate_bench
     from wideseek.evals.study_page import points_table, write_study
 
     given = {name: value for name, value in options.items() if value is not None}
-    settled = Config.load(config, given | read_overrides(settings))
+    settled = load_config(config, given | read_overrides(settings), trust=trust)
+    tell_keys(settled, settled.model, settled.sub_model)
 
     async def evaluate(point: Config, folder: Path) -> Any:
         return await evaluate_bench(
@@ -212,7 +216,7 @@ def _study(
         )
 
     def tell(line: str) -> None:
-        print(line, file=sys.stderr)
+        say(line, err=True)
 
     async def job() -> Study:
         limits = {"turn_limit": turn_limit, "context_limit": context_limit}
@@ -224,7 +228,7 @@ def _study(
         print_json(points_table(done))
     else:
         for path in written:
-            click.echo(path)
+            say(path)
     return 0 if done.complete else 3
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from wideseek.cli.options import DEBUG, FOLDER, INTERRUPTED, JSON, print_json
+from wideseek.cli.options import DEBUG, FOLDER, INTERRUPTED, JSON, print_json, say
+from wideseek.cli.trusting import tell_keys
 from wideseek.errors import BadInput, BudgetEnded
 
 if TYPE_CHECKING:
@@ -45,17 +46,17 @@ def train(config: Path, settings: tuple[str, ...], out: Path | None, resume: boo
     try:
         model = run_training(chosen, resume=resume, quiet=quiet or as_json)
     except BudgetEnded as ending:
-        click.echo(ending, err=True)
+        say(ending, err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     except KeyboardInterrupt:  # while models or rollouts were read, or a second time
-        click.echo("interrupted; go on with the same command and --resume", err=True)
+        say("interrupted; go on with the same command and --resume", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     if as_json:
         lines = read_metrics(chosen.out / "metrics.jsonl")
         measured = [line for line in lines if any(key.startswith(("held_out_", "eval_")) for key in line)]
         print_json({"model": str(model), **(measured[-1] if measured else {})})
     else:
-        click.echo(model)
+        say(model)
 
 
 def run_training(config: SftConfig | MarlConfig, *, resume: bool, quiet: bool) -> Path:
@@ -70,6 +71,7 @@ def run_training(config: SftConfig | MarlConfig, *, resume: bool, quiet: bool) -
         raise BadInput(f"training needs {error.name or 'torch'}: pip install 'wideseek[train]'") from error
     from wideseek.cli.scores import judging
 
+    tell_keys(config.team, config.judge)
     return run_marl(
         config,
         resume=resume,

@@ -13,8 +13,6 @@ A spread is what the seeds gave, smallest to largest. A few seeds show how far r
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -186,14 +184,6 @@ def runs_table(study: Ablation) -> list[dict[str, Any]]:
     return [{name: row.get(name) for name in columns} for row in rows]
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
-    return out.getvalue()
-
-
 def summary(study: Ablation) -> dict[str, Any]:
     """The record in summary.json."""
     return {
@@ -319,7 +309,8 @@ def write_ablation(study: Ablation) -> list[Path]:
         raise BadInput(f"{study.folder}: no run of this study has ended yet: the same command goes on")
     place = study.folder / "summary.json"
     write_whole(place, summary(study))
-    written = [place, page.write(study.folder / "study.csv", _csv(runs_table(study)))]
+    rows = runs_table(study)
+    written = [place, page.write(study.folder / "study.csv", page.csv_text(list(rows[0]), rows))]
     notes = [_not_run(study.missing)] if study.missing else []
     picture = study.folder / "study.png"
     try:

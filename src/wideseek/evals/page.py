@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import base64
+import csv
 import html
+import io
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -17,6 +19,7 @@ from typing import Any
 import msgspec
 
 from wideseek.files import write_own
+from wideseek.table.exchange import formula_as_text
 
 _TEMPLATES = files("wideseek.evals") / "templates"
 
@@ -55,6 +58,21 @@ def embedded(record: Any) -> str:
 def packed(record: Any) -> str:
     """JSON, deflated, in base64: for what a page unpacks only when it is asked for."""
     return base64.b64encode(zlib.compress(msgspec.json.encode(record), 6)).decode()
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """CSV, one line a record: numbers with six digits, `None` empty, text that no spreadsheet takes for a formula."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(map(formula_as_text, columns))
+    writer.writerows([_csv_cell(row.get(name)) for name in columns] for row in rows)
+    return out.getvalue()
+
+
+def _csv_cell(value: object) -> object:
+    if isinstance(value, str):
+        return formula_as_text(value)
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
 
 
 def write(path: Path, content: str) -> Path:

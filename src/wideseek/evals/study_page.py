@@ -6,8 +6,6 @@ write_study    Study -> study.csv, equal-cost.csv, study.png, study.html
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,18 +70,6 @@ def comparisons(study: Study) -> Iterator[tuple[str, Curve, Curve, list[AtEqualC
             if study.arm(arm):
                 other = study.curve(arm, unit)
                 yield unit, width, other, at_equal_cost(width, other)
-
-
-def _csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _shown(value) for name, value in row.items()} for row in rows)
-    return out.getvalue()
-
-
-def _shown(value: object) -> object:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
 
 
 COMPARED = ("a", "b", "unit", "cost", "item_f1_a", "item_f1_b", "difference", "ci95_low", "ci95_high")
@@ -163,8 +149,8 @@ def write_study(study: Study) -> list[Path]:
     if not study.points:
         raise BadInput(f"{study.folder}: no point of this study has been run yet")
     rows = points_table(study)
-    written = [page.write(study.folder / "study.csv", _csv(rows, list(rows[0])))]
-    written.append(page.write(study.folder / "equal-cost.csv", _csv(_comparison_rows(study), COMPARED)))
+    written = [page.write(study.folder / "study.csv", page.csv_text(list(rows[0]), rows))]
+    written.append(page.write(study.folder / "equal-cost.csv", page.csv_text(COMPARED, _comparison_rows(study))))
     notes = study_notes(study)
     picture = study.folder / "study.png"
     try:

@@ -24,20 +24,9 @@ import msgspec
 
 from wideseek.errors import BadInput
 from wideseek.redaction import without_login
-from wideseek.trust import BY_IDS, FALLBACK_KEY
+from wideseek.servers import BY_IDS, FALLBACK_KEY, PROVIDERS, Provider
 
 BUNDLED = ("nano", "nano-base")
-
-
-class Provider(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A server that users call by a short name. It needs a key if `key_env`, the variable that holds it, is given.
-
-    The variable `base_url_env`, where set, replaces `base_url`: then the key becomes optional.
-    """
-
-    base_url: str
-    key_env: str | None = None
-    base_url_env: str | None = None
 
 
 class ModelName(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -53,30 +42,6 @@ class ModelName(msgspec.Struct, frozen=True, omit_defaults=True):
     model: str | None = None
     key_env: str | None = None
     key_needed: bool = False
-
-
-PROVIDERS: Mapping[str, Provider] = {
-    "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
-    "openrouter": Provider("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
-    "deepseek": Provider("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
-    "mistral": Provider("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
-    "groq": Provider("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
-    "together": Provider("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
-    "dashscope": Provider("https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY"),
-    "anthropic": Provider("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
-    "gemini": Provider("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
-    "xai": Provider("https://api.x.ai/v1", "XAI_API_KEY"),
-    "moonshot": Provider("https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
-    "zhipu": Provider("https://open.bigmodel.cn/api/paas/v4", "ZHIPUAI_API_KEY"),
-    "siliconflow": Provider("https://api.siliconflow.cn/v1", "SILICONFLOW_API_KEY"),
-    "minimax": Provider("https://api.minimax.io/v1", "MINIMAX_API_KEY"),
-    "ollama": Provider("http://localhost:11434/v1"),
-    "vllm": Provider("http://localhost:8000/v1"),
-    "sglang": Provider("http://localhost:30000/v1"),
-    "llamacpp": Provider("http://localhost:8080/v1"),
-    "lmstudio": Provider("http://localhost:1234/v1"),
-    "jan": Provider("http://localhost:1337/v1"),
-}
 
 
 def parse_model(

@@ -117,11 +117,21 @@ def _decoded(text: str, where: str) -> Any:
 def _published_gold(record: dict[str, Any], gold: Path | None) -> dict[str, str]:
     """The published CSV text, from the record or from the folder of gold tables: what scoring reads first."""
     if isinstance(record.get("answer_csv"), str):
-        return {"answer_csv": record["answer_csv"]}
+        return {"answer_csv": _formulas_back(record["answer_csv"])}
     path = gold / f"{record['instance_id']}.csv" if gold else None
     if path is None or not path.is_file():
         return {}
-    return {"answer_csv": read_text(path)}
+    return {"answer_csv": _formulas_back(read_text(path))}
+
+
+def _formulas_back(text: str) -> str:
+    """The CSV without the apostrophes by which our own files keep formulas from spreadsheets; else as it is."""
+    try:
+        as_written = Table.from_csv(text.removeprefix("\ufeff"))
+        table = Table.from_csv(text.removeprefix("\ufeff"), formulas_as_text=True)
+    except BadInput:  # told with its place by what scores with it
+        return text
+    return text if table == as_written else table.to_csv()
 
 
 def _markdown_gold(task: Task, where: str) -> str:

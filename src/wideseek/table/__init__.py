@@ -81,13 +81,13 @@ class Table(msgspec.Struct, frozen=True):
         return next(iter(find_tables(text)), cls())
 
     @classmethod
-    def from_csv(cls, text: str) -> Table:
+    def from_csv(cls, text: str, *, formulas_as_text: bool = False) -> Table:
         """The table in CSV text whose first line names the columns. Short rows are filled up, empty lines skipped.
 
         Raises `BadInput` naming the line for a row that is too long and for what is not CSV. Files may start with a
-        byte order mark: open them as `utf-8-sig`.
+        byte order mark: open them as `utf-8-sig`. `formulas_as_text` undoes what `to_csv` did under that name.
         """
-        return cls._of(read_csv(text))
+        return cls._of(read_csv(text, formulas_as_text=formulas_as_text))
 
     @classmethod
     def from_json(cls, text: str) -> Table:

@@ -2,6 +2,8 @@
 
     read_csv, grid_csv      RFC 4180; the first line names the columns
     formula_as_text         a cell that a spreadsheet does not take for a formula
+    text_as_formula         the cell as it was before that
+    is_web_address          whether a text may become a link
     read_json, grid_json    {"columns": [...], "rows": [[...], ...]}; read also from a list of objects
     grid_html               a bare <table>, written only
 
@@ -21,8 +23,11 @@ from wideseek.errors import BadInput
 from wideseek.table.rows import Grid, Row, padded
 
 
-def read_csv(text: str) -> Grid:
-    """The grid in CSV text. Short rows are filled up, empty lines skipped; `BadInput` names the line it cannot read."""
+def read_csv(text: str, *, formulas_as_text: bool = False) -> Grid:
+    """The grid in CSV text. Short rows are filled up, empty lines skipped; `BadInput` names the line it cannot read.
+
+    `formulas_as_text`: it was written so; the cells come back as they were before (`text_as_formula`).
+    """
     reader = csv.reader(io.StringIO(text, newline=""))
     columns: Row | None = None
     rows: list[Row] = []
@@ -36,7 +41,8 @@ def read_csv(text: str) -> Grid:
                 rows.append(padded(row, len(columns))[: len(columns)])
     except csv.Error as error:
         raise BadInput(f"CSV, line {reader.line_num}: {error}") from error
-    return [columns or [], *rows]
+    grid = [columns or [], *rows]
+    return [list(map(text_as_formula, row)) for row in grid] if formulas_as_text else grid
 
 
 def grid_csv(grid: Grid, *, formulas_as_text: bool = False) -> str:
@@ -56,19 +62,35 @@ def formula_as_text(cell: str) -> str:
 
     A formula begins with `=`, `+`, `-` or `@`, also in their wide forms and after what cannot be seen; a tab or a line
     break at the start can hide one (OWASP, "CSV injection"). Numbers (`-84`, `+1,234.5`, `-2e-3`, `-5%`) and dashes
-    alone stay as they are.
+    alone stay as they are. A formula that has apostrophes before it gets one more, so that `text_as_formula` gives
+    back every cell.
     """
+    return f"'{cell}" if _is_formula(cell.lstrip("'")) else cell
+
+
+def text_as_formula(cell: str) -> str:
+    """The cell that `formula_as_text` made this one of."""
+    return cell[1:] if cell.startswith("'") and _is_formula(cell.lstrip("'")) else cell
+
+
+def _is_formula(cell: str) -> bool:
     if cell[:1] in ("\t", "\r", "\n"):
-        return f"'{cell}"
+        return True
     start = next((index for index, char in enumerate(cell) if not _is_unseen(char)), len(cell))
-    if not _FORMULA.match(cell, start) or _NO_FORMULA.fullmatch(cell.strip()):
-        return cell
-    return f"'{cell}"
+    return bool(_FORMULA.match(cell, start)) and not _NO_FORMULA.fullmatch(cell.strip())
 
 
 def _is_unseen(char: str) -> bool:
     """Spaces of every kind, control characters, and marks that take no room."""
     return char.isspace() or unicodedata.category(char) in ("Cc", "Cf", "Zs", "Zl", "Zp")
+
+
+_WEB_ADDRESS = re.compile(r"https?://[^\s\x00-\x1f\ud800-\udfff]+", re.IGNORECASE)
+
+
+def is_web_address(text: str) -> bool:
+    """Whether a text is nothing but an address of the web: no `javascript:`, no `file:`, no spaces."""
+    return _WEB_ADDRESS.fullmatch(text) is not None
 
 
 def read_json(text: str) -> Grid:

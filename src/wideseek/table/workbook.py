@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from wideseek.errors import BadInput
 from wideseek.files import write_whole
-from wideseek.table.exchange import formula_as_text
+from wideseek.table.exchange import formula_as_text, is_web_address
 from wideseek.table.rows import Grid, padded
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _XLSX_ENCODED = re.compile(rf"_(?=x[0-9a-fA-F]{{4}}(?:_|{_FORBIDDEN}))|{_FORBIDD
 _XLSX_DECODED = re.compile(r"_x([0-9a-fA-F]{4})_")
 _XLSX_CELL_LIMIT = 32_767
 _XLSX_LINK_LIMIT, _XLSX_MOST_LINKS = 2_079, 65_530  # characters of a link, links on a sheet
-_WEB_ADDRESS = re.compile(r"https?://[^\s\x00-\x1f\ud800-\udfff]+", re.IGNORECASE)
 _WIDEST = 60
 _MOST_CELLS = 20_000_000  # in the rectangle that a sheet is read as, empty ones included
 
@@ -90,7 +89,7 @@ def _link_column(sheet: Worksheet, column: int) -> None:
     linked = 0
     for (cell,) in sheet.iter_rows(min_row=2, min_col=column, max_col=column):
         address = str(cell.value or "")
-        if _WEB_ADDRESS.fullmatch(address) and len(address) <= _XLSX_LINK_LIMIT and linked < _XLSX_MOST_LINKS:
+        if is_web_address(address) and len(address) <= _XLSX_LINK_LIMIT and linked < _XLSX_MOST_LINKS:
             cell.hyperlink = address
             linked += 1
 

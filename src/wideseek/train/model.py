@@ -24,9 +24,9 @@ from wideseek.assets import bundled_model
 from wideseek.config import LOCAL
 from wideseek.errors import BadInput
 from wideseek.policy.names import BUNDLED
+from wideseek.servers import BY_IDS
 from wideseek.train.attention import PACKED, register
 from wideseek.train.packing import Pack
-from wideseek.trust import BY_IDS
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 _RMS_NORMS = {"Qwen3RMSNorm", "Qwen2RMSNorm", "LlamaRMSNorm", "MistralRMSNorm"}
