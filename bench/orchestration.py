@@ -356,7 +356,7 @@ def machine(peer_python: str | None) -> dict[str, Any]:
     with contextlib.suppress(OSError):
         found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
         model = found[1] if found else ""
-    names = ("wideseek", "aiohttp", "msgspec", "uvloop")
+    names = ("wideseek", "httptools", "aiohttp", "msgspec", "uvloop")
     versions = {name: _version(name) for name in names}
     if peer_python:
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
