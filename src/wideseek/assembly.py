@@ -226,7 +226,9 @@ def _token_policy(name: ModelName, config: Config) -> Policy:
         template = ChatTemplate.load(tokenizer, config.tokens.template)
     except BadInput as error:
         raise BadInput(f"{error}; tokens.tokenizer names another folder or hub name") from error
-    sampler = RemoteSampler(model=name.model, kind=config.tokens.server, **_server(name, config))
+    sampler = RemoteSampler(
+        model=name.model, kind=config.tokens.server, vocab_size=template.vocab_size, **_server(name, config)
+    )
     return TokenPolicy(sampler, template, _sampling(config), prices=_prices(name, config))
 
 
