@@ -40,7 +40,7 @@ _QUOTES = str.maketrans(
     | dict.fromkeys("†‡", "")
 )
 _FRACTIONS = {"½": 0.5, "¼": 0.25, "¾": 0.75, "⅛": 0.125, "⅜": 0.375, "⅝": 0.625, "⅞": 0.875, "⅕": 0.2, "⅖": 0.4}
-_FRACTION = re.compile(rf"(?:(\d+)\s?)?([{''.join(_FRACTIONS)}])")
+_FRACTION = re.compile(rf"(?:(?<!\d)(\d+)\s?)?([{''.join(_FRACTIONS)}])")
 _AREA = re.compile(r"(?:^|[^A-Za-z])(?:[kcdm]?m|mi|ft|in|yd)$")
 
 
