@@ -25,7 +25,21 @@ ODD = (
     "&#124;", "<br>", "=1+1", "١٢٣", "1e999", "-0", "NaN", "9" * 5000, "$" * 9, "[1](http://[)", "\t", "１２", "½",
     "0001-02-30", "31.02.-5", "http://[::1", "https://pocket.example/\ud834", "​", "%00", "None", "﷽" * 30,
 )  # fmt: skip
-WORDS = ("Bovbjerg", "26 m", "1877", "-", "", "?", "n/a", "Denmark", "height", "a, b; c", "12,5 km²", "März 1999", "北京")
+WORDS = (
+    "Bovbjerg",
+    "26 m",
+    "1877",
+    "-",
+    "",
+    "?",
+    "n/a",
+    "Denmark",
+    "height",
+    "a, b; c",
+    "12,5 km²",
+    "März 1999",
+    "北京",
+)
 
 
 @functools.cache
@@ -120,7 +134,9 @@ class Outputs:
     def _nested(self) -> str:
         """JSON that is nested more deeply than anything should be, or of a size that nothing should have."""
         depth = self._random.choice((10, 900, 3_000, 100_000))
-        opening, closing = self._random.choice((("[", "]"), ('{"name":', "}"), ("<tool_call>", ""), ("| ", " |"), ("> ", "")))
+        opening, closing = self._random.choice(
+            (("[", "]"), ('{"name":', "}"), ("<tool_call>", ""), ("| ", " |"), ("> ", ""))
+        )
         return f"<tool_call>{opening * depth}1{closing * self._random.choice((0, depth))}</tool_call>"
 
     def _words(self) -> str:
@@ -152,7 +168,9 @@ class Outputs:
         draw = self._random
         arguments = self._arguments()
         kept = arguments if isinstance(arguments, dict) else {"query": arguments}
-        return ToolCall(draw.choice(("c", "", self._word())), draw.choice(TOOLS), kept, draw.choice((None, None, "odd")))
+        return ToolCall(
+            draw.choice(("c", "", self._word())), draw.choice(TOOLS), kept, draw.choice((None, None, "odd"))
+        )
 
     def _native(self) -> Any:
         draw = self._random
@@ -162,12 +180,18 @@ class Outputs:
             "name": draw.choice((*TOOLS, None)),
             "arguments": draw.choice((said, said, said[: draw.randrange(len(said) + 1)], arguments, None, "", 7)),
         }
-        return {"id": draw.choice(("c", "", None)), "type": "function", "function": draw.choice((function, function, {}))}
+        return {
+            "id": draw.choice(("c", "", None)),
+            "type": "function",
+            "function": draw.choice((function, function, {})),
+        }
 
     def _arguments(self) -> Any:
         """What a tool is called with: near to what it takes, or of any type."""
         draw = self._random
-        value: Any = draw.choice((self._word(), None, 7, -1, 1e308, True, [], {}, [[]], [self._word()], {"a": [None]}, 2**70))
+        value: Any = draw.choice(
+            (self._word(), None, 7, -1, 1e308, True, [], {}, [[]], [self._word()], {"a": [None]}, 2**70)
+        )
         return draw.choice(
             (
                 {"query": self._word(), "count": draw.choice((3, 0, -1, 2**40, "3", None, 1.5))},

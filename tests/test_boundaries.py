@@ -31,8 +31,14 @@ from wideseek.records import Completion, Page, Task, read_jsonl
 from wideseek.scoring.tasks import read_tasks
 from wideseek.tools.corpus import Corpus
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
-anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12)
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
 FEW = settings(max_examples=60)
 
 
@@ -88,7 +94,10 @@ def test_anything_as_a_task_file_of_the_commands_is_tasks_or_one_line(data):
 
 
 @settings(max_examples=25)
-@given(st.lists(st.builds(Page, st.text(max_size=9), st.text(max_size=9), st.text(max_size=60)), max_size=4), st.text(max_size=20))
+@given(
+    st.lists(st.builds(Page, st.text(max_size=9), st.text(max_size=9), st.text(max_size=60)), max_size=4),
+    st.text(max_size=20),
+)
 @example([Page("\ud800", "\udfff", "a \ud800 b")], "\ud800")
 @example([Page("", "", "")], "\x00")
 def test_pages_of_any_text_can_be_indexed_searched_and_read(pages, query):
@@ -159,7 +168,9 @@ def test_a_description_with_values_of_any_type_is_an_index_or_one_line(changes):
 @given(st.data())
 def test_an_index_with_any_bytes_changed_gives_pages_or_one_line(data):
     with copy_of(an_index()) as folder:
-        files = sorted(file for file in folder.rglob("*") if file.is_file() and file.stat().st_size and file.name != "meta.json")
+        files = sorted(
+            file for file in folder.rglob("*") if file.is_file() and file.stat().st_size and file.name != "meta.json"
+        )
         file = data.draw(st.sampled_from(files))
         content = bytearray(file.read_bytes())
         for _ in range(data.draw(st.integers(1, 20))):
@@ -187,7 +198,14 @@ def load(folder: Path) -> None:
             assert str(folder) in str(error)
 
 
-FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "model.safetensors", "wideseek.json")
+FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "wideseek.json",
+)
 
 
 @FEW
@@ -263,14 +281,22 @@ vllm_choice = st.fixed_dictionaries(
         "finish_reason": st.sampled_from(["stop", "length", None, "error"]) | anything,
         "token_ids": ids | anything,
         "logprobs": st.fixed_dictionaries(
-            {}, optional={"tokens": st.lists(st.sampled_from(["token_id:3", "token_id:" + "9" * 5_000, "token_id:٣", "x"])) | anything, "token_logprobs": ids}
+            {},
+            optional={
+                "tokens": st.lists(st.sampled_from(["token_id:3", "token_id:" + "9" * 5_000, "token_id:٣", "x"]))
+                | anything,
+                "token_logprobs": ids,
+            },
         )
         | anything,
     },
 )
 sglang_meta = st.fixed_dictionaries(
     {"finish_reason": st.fixed_dictionaries({"type": st.sampled_from(["stop", "length", "abort"])}) | anything},
-    optional={"output_token_logprobs": st.lists(st.tuples(scalars, st.integers() | scalars, st.none()).map(list), max_size=4) | anything},
+    optional={
+        "output_token_logprobs": st.lists(st.tuples(scalars, st.integers() | scalars, st.none()).map(list), max_size=4)
+        | anything
+    },
 )
 
 
@@ -280,7 +306,13 @@ def read_answer(kind: str, body: bytes) -> tuple[list[int], list[float | None]] 
         found = sampler._read_vllm(body) if kind == "vllm" else _read_sglang(body)
         sampler._check_ids(found.ids, 4)
         return found.ids, sampler._all_known(found.ids, found.logprobs)
-    except (FailedTry, PolicyRejected, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # what `Server.ask` knows
+    except (
+        FailedTry,
+        PolicyRejected,
+        msgspec.MsgspecError,
+        UnicodeDecodeError,
+        RecursionError,
+    ):  # what `Server.ask` knows
         return None
 
 
@@ -291,7 +323,9 @@ def assert_sound(answer: Any) -> None:
         assert len(answer[0]) == len(answer[1])
 
 
-@given(st.sampled_from(["vllm", "sglang"]), st.binary(max_size=99) | anything.map(lambda value: json.dumps(value).encode()))
+@given(
+    st.sampled_from(["vllm", "sglang"]), st.binary(max_size=99) | anything.map(lambda value: json.dumps(value).encode())
+)
 def test_anything_as_the_answer_of_a_token_server_is_ids_or_an_error_that_is_known(kind, body):
     assert_sound(read_answer(kind, body))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 from collections import Counter
@@ -96,7 +95,9 @@ async def served_runs(outputs: int, corpus: Path, folder: Path, seed: int = 0) -
         message = source.message(request)
         whole = {"role": "assistant", **message}
         choice = {"index": 0, "finish_reason": whole.pop("finish_reason", "stop"), "message": whole}
-        body = json.dumps({"model": "m", "choices": [choice], "usage": whole.pop("usage", None)})  # lone surrogates, too
+        body = json.dumps(
+            {"model": "m", "choices": [choice], "usage": whole.pop("usage", None)}
+        )  # lone surrogates, too
         return web.Response(body=body.encode(), content_type="application/json")
 
     async with FaultyServer(said) as server:

@@ -18,6 +18,7 @@ import torch
 
 from tests.points import signalled_at
 from tests.training import training, weights
+from wideseek.evals.folder import load_run
 
 HOME = Path(__file__).parents[1]
 QUESTION = "List all chemical elements of group 18 with their symbol and mass."
@@ -55,7 +56,9 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def killed(point: str, number: int, *arguments: object) -> None:
-    ended = subprocess.run(signalled_at(point, number, *arguments), cwd=HOME, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        signalled_at(point, number, *arguments), cwd=HOME, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == -signal.SIGKILL, f"{point} {number}: {ended.returncode} {ended.stderr}"
 
 
@@ -63,7 +66,9 @@ def told(answer: str) -> dict[str, Any]:
     """What two runs of one question have to agree on."""
     said = json.loads(answer)
     calls = said["usage"]["calls"]
-    return {name: said[name] for name in ("status", "reason", "columns", "rows", "evidence", "cells")} | {"calls": calls}
+    return {name: said[name] for name in ("status", "reason", "columns", "rows", "evidence", "cells")} | {
+        "calls": calls
+    }
 
 
 def asked(count: int, folder: Path) -> None:
@@ -80,11 +85,24 @@ def asked(count: int, folder: Path) -> None:
 
 def evaluated(count: int, folder: Path) -> None:
     def command(out: Path) -> tuple[object, ...]:
-        return ("eval", "pocket", "--split", "test", "--kind", "wide", "--limit", 3, "--model", "expert", "--out", out, "--json")
+        return (
+            "eval",
+            "pocket",
+            "--split",
+            "test",
+            "--kind",
+            "wide",
+            "--limit",
+            3,
+            "--model",
+            "expert",
+            "--out",
+            out,
+            "--json",
+        )
 
     def scores(out: Path) -> list[Any]:
-        lines = [json.loads(line) for line in (out / "attempts.jsonl").read_text().splitlines()]
-        return sorted((line["instance_id"], line["trial"], json.dumps(line["scores"], sort_keys=True)) for line in lines)
+        return [row.scores for row in load_run(out).attempts]
 
     whole = run(*command(folder / "whole"))
     assert whole.returncode == 0, whole.stderr
@@ -98,7 +116,10 @@ def evaluated(count: int, folder: Path) -> None:
 
 def trained(count: int, folder: Path) -> None:
     def figures(out: Path) -> list[Any]:
-        return [(line["step"], line.get("loss")) for line in map(json.loads, (out / "metrics.jsonl").read_text().splitlines())]
+        return [
+            (line["step"], line.get("loss"))
+            for line in map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
+        ]
 
     options = {"steps": 12, "save_every": 2, "tokens_per_step": 800, "data__held_out": []}
     whole = run("train", training(folder, **options), "-q")

@@ -59,8 +59,21 @@ def _configuration(model: str | Path) -> Any:
             f"{model}: is a {kind if config.model_type == 'qwen3' else config.model_type} model; the local engine runs "
             f"{_CAUSAL} only: serve others by vLLM or SGLang"
         )
-    Shape.of(config, str(model))  # before numbers of any size are believed
+    _check_files(Path(model), Shape.of(config, str(model)))
     return config
+
+
+def _check_files(folder: Path, shape: Shape) -> None:
+    """That the files of a folder hold tensors of the configuration's sizes, before memory is taken for those sizes."""
+    from safetensors import safe_open
+
+    wanted = dict(shape.tensors())
+    for path in sorted(folder.glob("*.safetensors")):
+        with as_bad_input(f"{path}: its weights cannot be loaded"), safe_open(path, framework="pt") as file:
+            for name in wanted.keys() & set(file.keys()):
+                found = tuple(file.get_slice(name).get_shape())
+                if found != wanted[name]:
+                    raise BadInput(f"{folder}: {name} is {found}, the configuration says {wanted[name]}")
 
 
 _Size = Annotated[int, msgspec.Meta(ge=1, le=2**24)]
