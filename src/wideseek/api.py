@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import msgspec
 
 from wideseek.answer import boxed, findings_table, read_answer
-from wideseek.assembly import check_verifier, default_model, open_team, open_verifier, pages_of, settled, sheet_of
+from wideseek.assembly import Load, check_verifier, default_model, open_team, open_verifier, pages_of, settled, sheet_of
 from wideseek.budget import Budget, Limits
 from wideseek.config import Config
 from wideseek.contract import Contract
@@ -276,8 +276,12 @@ async def answer(
     *,
     schema: type[pydantic.BaseModel] | None = None,
     watch: Callable[[Watch], None] | None = None,
+    load: Load | None = None,
 ) -> Result:
-    """Run `request`, journalled in `folder`: what its journal holds is not done again."""
+    """Run `request`, journalled in `folder`: what its journal holds is not done again.
+
+    `load` makes the policies, in place of those that the configuration names.
+    """
     started = time.monotonic()
     config = Config.model_validate(request.config)
     with Journal(folder) as journal:
@@ -285,7 +289,7 @@ async def answer(
             _claim(folder, request)
         budget = Budget(Limits(**config.budget.model_dump()), spent=journal.spent())
         shelf = Shelf()
-        async with open_team(config, journal, budget) as team:
+        async with open_team(config, journal, budget, load=load) as team:
             task = _task(request, config, team.profile)
             with _in_background(shelf.prepare) as prepare:
                 rollout = await team.solve(
@@ -407,6 +411,7 @@ def _doubt(result: Result, config: Config) -> None:
     levels = result.levels
     if (why := out_of_reach(result.rollout, levels.supported / levels.found if levels.found else None)) is not None:
         result.status, result.table, result.evidence, result.typed = "failed", Table(), [], None
+        result.key = []
         kind = "scripted expert" if config.model == "expert" else f"bundled model {config.model}"
         reason = (
             f"The {kind}, which knows {world} only, could not answer this: {why}. For other questions "

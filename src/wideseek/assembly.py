@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,11 @@ import msgspec
 
 from wideseek.assets import bundled_model
 from wideseek.budget import Budget
+from wideseek.concurrency import LOADING, in_own_thread
 from wideseek.config import AUTO, Config
-from wideseek.errors import BadInput
+from wideseek.errors import BadInput, BudgetEnded
 from wideseek.journal import Journal
-from wideseek.policy.base import Policy, Prices, Sampling
+from wideseek.policy.base import Policy, Prices, Sampling, ToolSchema
 from wideseek.policy.names import BUNDLED, key_for, parse_model
 from wideseek.policy.sheet import ModelSheet
 from wideseek.roles import LEAD, SINGLE, SUB, Profile, Role
@@ -32,16 +33,25 @@ from wideseek.tools.base import Source
 
 if TYPE_CHECKING:
     from wideseek.policy.names import ModelName
-    from wideseek.records import Page
+    from wideseek.records import Completion, Page, Trajectory
     from wideseek.tools.corpus import Corpus
 
 
+Load = Callable[[Config], dict[str, Policy]]
+"""A configuration becomes a policy for every role."""
+
+
 @contextlib.asynccontextmanager
-async def open_team(config: Config, journal: Journal, budget: Budget) -> AsyncIterator[Team]:
-    """The team that `config` describes; its policies and source are closed at the end."""
+async def open_team(
+    config: Config, journal: Journal, budget: Budget, *, load: Load | None = None
+) -> AsyncIterator[Team]:
+    """The team that `config` describes; its policies and source are closed at the end.
+
+    Where the budget ends while a model is being loaded, the team says nothing, and its runs end by the budget.
+    """
     config = settled(config)
     profile = Profile.load(config.prompts)
-    policies = open_policies(config)
+    policies = await _policies_within(budget, config, load or open_policies)
     try:
         source = open_source(config.corpus)
         try:
@@ -60,6 +70,32 @@ async def open_team(config: Config, journal: Journal, budget: Budget) -> AsyncIt
     finally:
         for policy in {id(policy): policy for policy in policies.values()}.values():
             await policy.close()
+
+
+async def _policies_within(budget: Budget, config: Config, load: Load) -> dict[str, Policy]:
+    """The policies, loaded beside the event loop: time and the user end the wait for them."""
+    try:
+        async with budget.guard(lead=True):
+            return await in_own_thread(lambda: load(config))
+    except BudgetEnded:
+        return {"lead": _Unloaded(config.model)}
+
+
+class _Unloaded:
+    """Stands for a model that was not loaded when the budget ended."""
+
+    version = 0
+    label = ""
+    sampling = Sampling()
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
+        raise BudgetEnded(f"{self.name}: was not loaded when the budget ended")
+
+    async def close(self) -> None:
+        return None
 
 
 def settled(config: Config) -> Config:
@@ -125,9 +161,10 @@ def open_policy(model: str, config: Config) -> Policy:
         from wideseek.policy.scripted import Expert
 
         return Expert()
-    if name.kind == "local":
-        return _local_policy(name, config)
-    return _token_policy(name, config) if name.kind == "tokens" else _chat_policy(name, config)
+    if name.kind == "chat":
+        return _chat_policy(name, config)
+    with LOADING:
+        return _local_policy(name, config) if name.kind == "local" else _token_policy(name, config)
 
 
 def _named(model: str, config: Config) -> ModelName:
@@ -213,7 +250,9 @@ def _token_policy(name: ModelName, config: Config) -> Policy:
         template = ChatTemplate.load(tokenizer, config.tokens.template)
     except BadInput as error:
         raise BadInput(f"{error}; tokens.tokenizer names another folder or hub name") from error
-    sampler = RemoteSampler(model=name.model, kind=config.tokens.server, **_server(name, config))
+    sampler = RemoteSampler(
+        model=name.model, kind=config.tokens.server, vocab_size=template.vocab_size, **_server(name, config)
+    )
     return TokenPolicy(sampler, template, _sampling(config), prices=_prices(name, config))
 
 

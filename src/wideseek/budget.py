@@ -20,7 +20,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import msgspec
 
 from wideseek.errors import BudgetEnded
-from wideseek.policy.base import Policy, PolicyWrapper, ToolSchema
+from wideseek.policy.base import Policy, PolicyWrapper, ToolSchema, sound
 from wideseek.records import Completion, Trajectory, Usage
 
 
@@ -180,6 +180,6 @@ class MeteredPolicy(PolicyWrapper):
 
     async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
         async with self._budget.call(lead=trajectory.parent is None):
-            completion = await super().complete(trajectory, tools)
+            completion = sound(await super().complete(trajectory, tools), self.name)
         self._budget.spend(completion.usage)
         return completion

@@ -1,13 +1,16 @@
 """Doing several things at once.
 
-together    run coroutines concurrently, results in order
-Lockstep    let engines work only while everything else waits for them, so that what they compute together depends on
-            what is asked and never on who asked first
+together       run coroutines concurrently, results in order
+Lockstep       let engines work only while everything else waits for them, so that what they compute together depends
+               on what is asked and never on who asked first
+in_own_thread  what may take long and cannot be interrupted, so that those who wait for it can be
+LOADING        what only one thread may do at a time: import libraries of models, and load models
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -16,6 +19,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
+
+LOADING = threading.RLock()
+"""Held by the thread that imports torch and transformers and loads a model: neither can be imported by two threads at
+once (the second one sees a half of the package), and transformers keeps its verbosity for the whole process."""
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -125,3 +132,34 @@ class Wait:
 
 LOCKSTEP: ContextVar[Lockstep | None] = ContextVar("lockstep", default=None)
 """What the running task belongs to."""
+
+
+async def in_own_thread(work: Callable[[], T]) -> T:
+    """What `work()` gives or raises, from a thread that nobody waits for.
+
+    Where the caller is cancelled it goes on at once, and the process may end; `work` cannot be stopped, and what it
+    gives then is dropped.
+    """
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: BaseException | None) -> None:
+        if told.done():
+            return
+        if error is None:
+            told.set_result(result)  # type: ignore[arg-type]
+        else:
+            told.set_exception(error)
+
+    def run() -> None:
+        result: T | None = None
+        raised: BaseException | None = None
+        try:
+            result = work()
+        except BaseException as error:  # raised where it is awaited
+            raised = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody asks any more
+            loop.call_soon_threadsafe(tell, result, raised)
+
+    threading.Thread(target=run, name="wideseek-loading", daemon=True).start()
+    return await told

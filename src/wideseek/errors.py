@@ -15,6 +15,9 @@ What an *agent* does wrong is never an exception: it is told so and goes on (doc
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from wideseek.redaction import redacted
 
 
@@ -58,3 +61,20 @@ class ToolError(WideseekError):
 
 class BudgetEnded(WideseekError):
     """The budget allows no further call."""
+
+
+@contextlib.contextmanager
+def as_bad_input(where: str) -> Iterator[None]:
+    """Around libraries that read foreign files: whatever they raise becomes `BadInput` in one line, `where` first.
+
+    A panic of a library in Rust is no `Exception`, but it is what such a library says of a file that it cannot read.
+    """
+    try:
+        yield
+    except WideseekError:
+        raise
+    except BaseException as error:
+        if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):
+            raise
+        reason = " ".join(str(error).strip().partition("\n")[0].split()) or type(error).__name__
+        raise BadInput(f"{where}: {reason}") from error

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from wideseek.errors import PolicyRejected
 from wideseek.records import Completion, Trajectory
 
 
@@ -62,7 +63,7 @@ class Policy(Protocol):
     def label(self) -> str: ...
 
     async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
-        """The next turn of `trajectory`, without changing it.
+        """The next turn of `trajectory`, without changing it: what JSON can carry (`sound`).
 
         Raises `PolicyRejected` for what no retry can mend, `PolicyUnavailable` when every retry failed.
         """
@@ -100,3 +101,29 @@ class PolicyWrapper:
 
     async def close(self) -> None:
         await self._policy.close()
+
+
+def sound(completion: Completion, name: str) -> Completion:
+    """The completion as a journal can keep it: a half of a surrogate pair, which is no character, becomes `?`.
+
+    Raises `PolicyRejected` for what JSON cannot carry at all.
+    """
+    try:
+        try:
+            _encode(completion)
+        except UnicodeEncodeError:
+            return msgspec.convert(_whole_characters(msgspec.to_builtins(completion)), Completion)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise PolicyRejected(f"{name}: said what JSON cannot carry: {error}: mend the policy") from error
+    return completion
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _whole_characters(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_whole_characters(name): _whole_characters(one) for name, one in value.items()}
+    return [_whole_characters(one) for one in value] if isinstance(value, list) else value

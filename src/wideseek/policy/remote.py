@@ -11,6 +11,7 @@ is missing. What has to be set on the server stands in docs/backends.md. Pushing
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
@@ -25,6 +26,9 @@ from wideseek.policy.token import Request, Sampled
 
 Kind = Literal["auto", "vllm", "sglang"]
 
+Id = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+_ROUNDING = 1e-3  # how far above 0 a log-probability of nearly 0 may be computed
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -36,6 +40,7 @@ class RemoteSampler:
     * `version` counts weight updates: set it once the new weights have been pushed. Tokens carry the version at the
       time of asking, so wait for what is in flight before a push, or count its tokens as the older version's.
     * `context_tokens` is unlimited until the server has been asked.
+    * `vocab_size` is how many tokens the tokenizer has: an id beyond is none of its tokens. Unknown by default.
     * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency`, `backoff_s` and `max_body_mb` say how the server is
       reached (`Server`).
     """
@@ -50,6 +55,7 @@ class RemoteSampler:
         name: str | None = None,
         kind: Kind = "auto",
         version: int = 0,
+        vocab_size: int = sys.maxsize,
         key: str | Callable[[], str | None] | None = None,
         key_env: str | None = None,
         timeout_s: float = 600.0,
@@ -73,18 +79,19 @@ class RemoteSampler:
         self.name = name or model or self._server.base_url
         self.version = version
         self.context_tokens = sys.maxsize
-        self._model, self._kind = model, kind
+        self._model, self._kind, self._vocab_size = model, kind, vocab_size
 
     async def sample(self, request: Request) -> Sampled:
         """What the server makes of `request`. Raises as `Sampler.sample` does."""
         served = await self._server.served(self._model)
-        if isinstance(served.max_model_len, int):
+        if type(served.max_model_len) is int and served.max_model_len > 0:  # `True` is an int, too
             self.context_tokens = served.max_model_len
         room = self.context_tokens - len(request.ids)
         if room <= 0:
             raise ContextFull
-        version = self.version
-        ids, logprobs, ended = await self._continued(served, request, min(request.max_new, room))
+        version, most = self.version, min(request.max_new, room)
+        ids, logprobs, ended = await self._continued(served, request, most)
+        self._check_ids(ids, most)
         self._check_end(ids, ended, request)
         return Sampled(ids, self._all_known(ids, logprobs), [version] * len(ids), ended)
 
@@ -123,7 +130,25 @@ class RemoteSampler:
                 f"{self._server.base_url}: returned {len(ids)} token ids and {len(known)} log-probabilities: does the "
                 "server give them at all, and are its weights sound?"
             )
+        if max(known) > _ROUNDING:
+            raise PolicyRejected(
+                f"{self._server.base_url}: returned {max(known)} as a log-probability, which is never above 0: does it "
+                "return something else in its place?"
+            )
         return known
+
+    def _check_ids(self, ids: list[int], most: int) -> None:
+        """That the server kept to what it was asked for, with tokens that the tokenizer has."""
+        if len(ids) > most:
+            raise PolicyRejected(
+                f"{self._server.base_url}: returned {len(ids)} tokens where at most {most} were asked for: does a proxy "
+                "in between change requests?"
+            )
+        if ids and max(ids) >= self._vocab_size:
+            raise PolicyRejected(
+                f"{self._server.base_url}: returned token {max(ids)}, the tokenizer has {self._vocab_size}: set "
+                "tokens.tokenizer to the folder or hub name of the model that is served"
+            )
 
     def _check_end(self, ids: list[int], ended: bool, request: Request) -> None:
         """That a turn ended with a token that the template ends turns with: else two tokenizers are at work."""
@@ -168,7 +193,7 @@ class _LogProbs(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     finish_reason: str | None = None
-    token_ids: list[int] | None = None
+    token_ids: list[Id] | None = None
     logprobs: _LogProbs | None = None
 
 
@@ -179,12 +204,13 @@ class _Completions(msgspec.Struct):
 _decode_vllm = msgspec.json.Decoder(_Completions).decode
 
 
+_NAMED_ID = re.compile(r"token_id:([0-9]{1,9})")
+
+
 def _named_ids(names: list[str]) -> list[int] | None:
     """The ids in names such as `token_id:123`, `None` where tokens are named by their text."""
-    ids = [name.removeprefix("token_id:") for name in names]
-    if not ids or not all(name.startswith("token_id:") and id.isdecimal() for name, id in zip(names, ids, strict=True)):
-        return None
-    return [int(id) for id in ids]
+    found = [_NAMED_ID.fullmatch(name) for name in names]
+    return [int(one[1]) for one in found if one] if found and all(found) else None
 
 
 # ----------------------------------------------------------------------------------------------------------- SGLang
@@ -216,7 +242,7 @@ class _Finish(msgspec.Struct):
 
 class _Meta(msgspec.Struct):
     finish_reason: _Finish
-    output_token_logprobs: list[tuple[float | None, int, Any]] = []
+    output_token_logprobs: list[tuple[float | None, Id, Any]] = []
 
 
 class _Generated(msgspec.Struct):

@@ -9,6 +9,7 @@ folder without one is any Hugging Face model.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -26,8 +27,8 @@ class ModelSheet(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     """
 
     prompts: str | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     about: str = ""
     world: str = ""
 
@@ -39,7 +40,7 @@ class ModelSheet(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
             return msgspec.json.decode(path.read_bytes(), type=cls)
         except (FileNotFoundError, NotADirectoryError):
             return cls()
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise BadInput(f"{path}: cannot be read: {error}") from error
 
     def write(self, folder: Path) -> None:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from wideseek.errors import BadInput
+from wideseek.concurrency import LOADING
+from wideseek.errors import BadInput, as_bad_input
 from wideseek.policy.base import ToolSchema
 from wideseek.policy.calls import CALL, CALL_END, THINK, THINK_END, read_calls, render_call, split_reasoning
 from wideseek.policy.marks import broken
@@ -72,18 +73,16 @@ class ChatTemplate:
     def load(cls, model: str | Path, options: Mapping[str, Any] | None = None) -> ChatTemplate:
         """From a folder or a hub name, with the stop tokens of its `generation_config.json`.
 
-        Raises `BadInput` where no tokenizer can be loaded from there.
+        Raises `BadInput` where no tokenizer can be loaded from there, or none whose template can be used.
         """
-        try:
-            from transformers import AutoTokenizer
-        except ImportError as error:
-            raise BadInput(f"{model}: needs the transformers package: pip install 'wideseek[local]'") from error
-        try:
-            tokenizer, stop_ids = AutoTokenizer.from_pretrained(str(model)), _generation_stops(str(model))
-        except Exception as error:  # a damaged tokenizer.json raises no narrower one
-            reason = " ".join(str(error).strip().partition("\n")[0].split()) or type(error).__name__
-            raise BadInput(f"{model}: no tokenizer can be loaded from there: {reason}") from error
-        return cls(tokenizer, str(model), options=options, stop_ids=stop_ids)
+        with LOADING:
+            try:
+                from transformers import AutoTokenizer
+            except ImportError as error:
+                raise BadInput(f"{model}: needs the transformers package: pip install 'wideseek[local]'") from error
+            with as_bad_input(f"{model}: no tokenizer can be loaded from there"):
+                tokenizer, stop_ids = AutoTokenizer.from_pretrained(str(model)), _generation_stops(str(model))
+                return cls(tokenizer, str(model), options=options, stop_ids=stop_ids)
 
     # --------------------------------------------------------------------------------------------------- rendering
 
@@ -177,15 +176,11 @@ class ChatTemplate:
             )
 
     def _render(self, chat: Iterable[dict[str, Any]], tools: Sequence[ToolSchema], *, speak: bool) -> str:
-        from jinja2 import TemplateError
-
         functions = [{"type": "function", "function": msgspec.to_builtins(schema)} for schema in tools]
-        try:
+        with as_bad_input(f"{self.name}: its chat template refuses the conversation"):
             rendered: str = self.tokenizer.apply_chat_template(
                 list(chat), tools=functions or None, add_generation_prompt=speak, tokenize=False, **self._options
             )
-        except TemplateError as error:
-            raise BadInput(f"{self.name}: its chat template refuses the conversation: {error}") from error
         return rendered
 
     def _thought(self, reasoning: str) -> str:
@@ -217,5 +212,11 @@ def _generation_stops(model: str) -> list[int]:
     from transformers.utils.hub import cached_file
 
     path = cached_file(model, "generation_config.json", _raise_exceptions_for_missing_entries=False)
-    listed = msgspec.json.decode(Path(path).read_bytes()).get("eos_token_id") if path else None
+    listed = msgspec.json.decode(Path(path).read_bytes(), type=_Generation).eos_token_id if path else None
     return listed if isinstance(listed, list) else [] if listed is None else [listed]
+
+
+class _Generation(msgspec.Struct):
+    """What is read of `generation_config.json`."""
+
+    eos_token_id: int | list[int] | None = None

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import torch
 from torch import Tensor
 
-from wideseek.errors import BadInput
+from wideseek.concurrency import LOADING
+from wideseek.errors import BadInput, as_bad_input
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 State = Mapping[str, Tensor]
@@ -25,29 +27,19 @@ _CAUSAL = "Qwen3ForCausalLM"
 
 def read(model: str | Path) -> tuple[Any, dict[str, Tensor]]:
     """The configuration and the tensors of a folder or hub name. Raises `BadInput` for what is no Qwen3 causal LM."""
-    import transformers
-    from transformers import AutoConfig
+    with LOADING:
+        import transformers
 
-    try:
-        config = AutoConfig.from_pretrained(str(model))
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{model}: no model can be loaded from there: {_line(error)}") from error
-    kind = (getattr(config, "architectures", None) or [_CAUSAL])[0]
-    if config.model_type != "qwen3" or kind != _CAUSAL:
-        raise BadInput(
-            f"{model}: is a {kind if config.model_type == 'qwen3' else config.model_type} model; the local engine runs "
-            f"{_CAUSAL} only: serve others by vLLM or SGLang"
-        )
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        loaded: Any = transformers.Qwen3ForCausalLM.from_pretrained(str(model), output_loading_info=True)
-    except Exception as error:  # whatever a broken file raises: OSError, SafetensorError, RuntimeError, ...
-        raise BadInput(f"{model}: its weights cannot be loaded: {_line(error)}") from error
-    finally:
-        transformers.logging.set_verbosity(verbosity)
-        transformers.logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+        config = _configuration(model)
+        verbosity = transformers.logging.get_verbosity()
+        transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        try:
+            with as_bad_input(f"{model}: its weights cannot be loaded"):
+                loaded: Any = transformers.Qwen3ForCausalLM.from_pretrained(str(model), output_loading_info=True)
+        finally:
+            transformers.logging.set_verbosity(verbosity)
+            transformers.logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     found, info = loaded
     missing = sorted(info["missing_keys"])
     if missing:
@@ -55,30 +47,66 @@ def read(model: str | Path) -> tuple[Any, dict[str, Tensor]]:
     return config, dict(found.state_dict())
 
 
-def _line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+def _configuration(model: str | Path) -> Any:
+    """The configuration, of a shape that the engine computes."""
+    from transformers import AutoConfig
+
+    with as_bad_input(f"{model}: no model can be loaded from there"):
+        config = AutoConfig.from_pretrained(str(model))
+        kind = (getattr(config, "architectures", None) or [_CAUSAL])[0]
+    if config.model_type != "qwen3" or kind != _CAUSAL:
+        raise BadInput(
+            f"{model}: is a {kind if config.model_type == 'qwen3' else config.model_type} model; the local engine runs "
+            f"{_CAUSAL} only: serve others by vLLM or SGLang"
+        )
+    _check_files(Path(model), Shape.of(config, str(model)))
+    return config
 
 
-@dataclass(frozen=True)
-class Shape:
+def _check_files(folder: Path, shape: Shape) -> None:
+    """That the files of a folder hold tensors of the configuration's sizes, before memory is taken for those sizes."""
+    from safetensors import safe_open
+
+    wanted = dict(shape.tensors())
+    for path in sorted(folder.glob("*.safetensors")):
+        with as_bad_input(f"{path}: its weights cannot be loaded"), safe_open(path, framework="pt") as file:
+            for name in wanted.keys() & set(file.keys()):
+                found = tuple(file.get_slice(name).get_shape())
+                if found != wanted[name]:
+                    raise BadInput(f"{folder}: {name} is {found}, the configuration says {wanted[name]}")
+
+
+_Size = Annotated[int, msgspec.Meta(ge=1, le=2**24)]
+_Above0 = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Shape(msgspec.Struct, frozen=True):
     """The numbers of a model that its computation needs."""
 
-    layers: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    ff: int
-    vocab: int
-    eps: float
-    theta: float
-    context: int
+    layers: Annotated[int, msgspec.Meta(ge=1, le=1_000)]
+    hidden: _Size
+    heads: _Size
+    kv_heads: _Size
+    head_dim: Annotated[int, msgspec.Meta(ge=2, le=2**24, multiple_of=2)]
+    ff: _Size
+    vocab: _Size
+    eps: _Above0
+    theta: _Above0
+    context: _Size
     tied: bool
     bias: bool
 
     @classmethod
     def of(cls, config: Any, name: str) -> Shape:
-        """Raises `BadInput` for variants that the engine does not compute."""
+        """Raises `BadInput` for variants that the engine does not compute, and for numbers that are none."""
+        with as_bad_input(f"{name}: its configuration cannot be used"):
+            shape = cls._said(config, name)
+        if shape.heads % shape.kv_heads:
+            raise BadInput(f"{name}: {shape.heads} heads cannot share {shape.kv_heads} key heads: mend its config.json")
+        return shape
+
+    @classmethod
+    def _said(cls, config: Any, name: str) -> Shape:
         rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
         kind = rope.get("rope_type", rope.get("type", "default"))
         if kind != "default":
@@ -87,20 +115,21 @@ class Shape:
             raise BadInput(f"{name}: sliding-window attention is not supported by the local engine: use a server")
         if config.hidden_act != "silu":
             raise BadInput(f"{name}: activation {config.hidden_act!r} is not supported by the local engine")
-        return cls(
-            layers=config.num_hidden_layers,
-            hidden=config.hidden_size,
-            heads=config.num_attention_heads,
-            kv_heads=config.num_key_value_heads,
-            head_dim=getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
-            ff=config.intermediate_size,
-            vocab=config.vocab_size,
-            eps=config.rms_norm_eps,
-            theta=float(rope.get("rope_theta") or config.rope_theta),
-            context=config.max_position_embeddings,
-            tied=bool(config.tie_word_embeddings),
-            bias=bool(config.attention_bias),
-        )
+        said = {
+            "layers": config.num_hidden_layers,
+            "hidden": config.hidden_size,
+            "heads": config.num_attention_heads,
+            "kv_heads": config.num_key_value_heads,
+            "head_dim": getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
+            "ff": config.intermediate_size,
+            "vocab": config.vocab_size,
+            "eps": config.rms_norm_eps,
+            "theta": rope.get("rope_theta") or config.rope_theta,
+            "context": config.max_position_embeddings,
+            "tied": bool(config.tie_word_embeddings),
+            "bias": bool(config.attention_bias),
+        }
+        return msgspec.convert(said, cls)
 
     def kv_bytes(self, dtype: torch.dtype) -> int:
         """Bytes that one token's keys and values take, over all layers."""
