@@ -96,13 +96,14 @@ def _bracket_aside(value: Value, field: Text) -> bool:
     return bool(numbers(Text(bracket))) or not bracket.isascii()
 
 
-def holds_part(value: Value, field: Text, stated: Measure = BARE) -> bool:
+def holds_part(value: Value, field: Text, column: Label, stated: Measure = BARE) -> bool:
     """Whether the value stands anywhere in the field; `stated` is what the field's own label gives."""
-    if value.number is not None:
-        return any(
-            found.own
-            and found.value == value.number.value
-            and (found.unit or stated.unit) in ("", value.number.unit or found.unit or stated.unit)
-            for found in numbers(field)
-        )
-    return bool(field.find(value.words))
+    if value.number is None or column.is_code:
+        return bool(field.find(value.words))
+    mine = value.number
+    return any(
+        found.own
+        and found.in_full(stated) == mine.in_full(column.measure)
+        and (found.unit or stated.unit) in ("", mine.unit or found.unit or stated.unit)
+        for found in numbers(field)
+    )

@@ -298,7 +298,9 @@ class _Tracer:
                     return self._supported(source, record, field), speaks
             mentions = (
                 best >= MORE
-                and any(how == best and holds_part(value, field.text, field.label.measure) for how, field in ties)
+                and any(
+                    how == best and holds_part(value, field.text, column, field.label.measure) for how, field in ties
+                )
             ) or (
                 best == 0
                 and any(not f.label.words and fits(value, f.text, labelled=False, column=column) for _, f in ties)
