@@ -20,6 +20,8 @@ def unit_after(text: str, at: int = 0) -> tuple[str, int]:
     `text` is tidied (`tidied`). Known units have their name in `UNITS`, so equal units have equal names; the others
     are compared as they stand.
     """
+    if at == len(text):
+        return "", at
     if match := _INCHES.match(text, at):
         return "inch", match.end()
     at = match.end() if (match := _AND_MORE.match(text, at)) else at  # 50多人

@@ -80,10 +80,11 @@ _BRACKET = re.compile(r"[(\[][^()\[\]]*[)\]]")
 _YEAR = re.compile(r"(?:1\d{3}|20\d\d)年?")
 
 
-def _meanings(read: Quantity) -> Iterator[Quantity]:
+def _meanings(read: Quantity) -> Sequence[Quantity]:
     """A quantity in each unit that its word can be."""
-    for unit in READINGS.get(read.unit, (read.unit,)):
-        yield msgspec.structs.replace(read, unit=unit)
+    if read.unit not in READINGS:
+        return (read,)
+    return [msgspec.structs.replace(read, unit=unit) for unit in READINGS[read.unit]]
 
 
 @lru_cache(maxsize=65_536)
