@@ -152,7 +152,7 @@ def _chat_policy(name: ModelName, config: Config) -> Policy:
         sampling=_sampling(config),
         prices=_prices(name, config),
         **_server(name, config),
-        **config.chat.model_dump(include={"tool_calls", "extra", "headers"}),
+        **config.chat.model_dump(include={"tool_calls", "extra"}),
     )
 
 
@@ -200,7 +200,7 @@ def _server(name: ModelName, config: Config) -> dict[str, Any]:
         "base_url": name.base_url,
         "key": lambda: key_for(name),  # asked for at the first call: a replay needs none
         "key_env": name.key_env,
-        **config.chat.model_dump(include={"timeout_s", "attempts", "backoff_s", "concurrency", "max_body_mb"}),
+        **config.chat.model_dump(exclude={"tool_calls", "extra"}),
     }
 
 

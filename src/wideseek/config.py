@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -18,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from rapidfuzz import process
 
 from wideseek.errors import BadConfig
-from wideseek.redaction import without_login
+from wideseek.redaction import is_secret, without_login, without_secret
 from wideseek.trust import check_servers
 
 LOCAL_FILE = "wideseek.toml"
@@ -29,6 +30,22 @@ ALL_KEYS = " (`wideseek config` lists all)"
 
 Address = Annotated[str, AfterValidator(without_login)]
 """A model's name or a server's address: a login in it is kept for this process, never in a configuration."""
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _checked_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Headers with a mark for each secret value; of one that is there twice, in whatever case, the last counts."""
+    checked: dict[str, tuple[str, str]] = {}
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not value.isprintable():
+            raise ValueError(f"{name!r} is no header: a name is letters, digits and dashes, a value one line of text")
+        checked[name.lower()] = name, without_secret(name, value.strip())
+    return dict(checked.values())
+
+
+Headers = Annotated[dict[str, str], AfterValidator(_checked_headers)]
+"""Headers by name: a secret value is kept for this process, never in a configuration."""
 
 
 class Section(BaseModel):
@@ -92,7 +109,9 @@ class ChatConfig(Section):
         "native", description="native: the server's tools field; text: <tool_call> in the text; chat only"
     )
     extra: dict[str, Any] = Field({}, description="further fields of every request body; chat only")
-    headers: dict[str, str] = Field({}, description="further headers of every request; no keys: they are written down")
+    headers: Headers = Field(
+        {}, description="further headers of every request (--header 'Name: value'); secret values are not written down"
+    )
 
 
 class TokensConfig(Section):
@@ -199,7 +218,7 @@ class Config(Section):
         if path and not file:
             given = {key for key, value in (overrides or {}).items() if value is not None}
             chosen = {key: value for key, value in values.items() if key not in given}
-            check_servers(chosen, str(path), f"give it as --config {path}")
+            check_servers(chosen, str(path), f"give it as --config {path}", headers=secret_headers(given))
         return cls.merged(values, overrides or {}, path)
 
     def portable(self) -> dict[str, Any]:
@@ -232,6 +251,23 @@ def read_overrides(pairs: Iterable[str]) -> dict[str, Any]:
             raise BadConfig(f"--set {pair}: write key=value, for example --set budget.calls=20")
         overrides[key.strip()] = _toml_value(value.strip())
     return overrides
+
+
+def read_headers(lines: Iterable[str], key: str = "chat.headers") -> dict[str, Any]:
+    """`["X-Team: a"]` as overrides of the configuration's headers. Raises `BadConfig`, which never shows a value."""
+    overrides = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip() or "." in name:
+            raise BadConfig("--header: write 'Name: value', with a name of letters, digits and dashes")
+        overrides[f"{key}.{name.strip()}"] = value.strip()
+    return overrides
+
+
+def secret_headers(overrides: Iterable[str]) -> list[str]:
+    """The names of the secret headers among dotted `overrides`."""
+    names = [key.removeprefix("chat.headers.") for key in overrides if key.startswith("chat.headers.")]
+    return [name for name in names if is_secret(name)]
 
 
 def describe(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
@@ -291,6 +327,8 @@ def _explained(config: type[BaseModel], problem: Any, path: Path | None) -> str:
     if problem["type"] == "missing":
         return f"{where}{key}: is needed: {_meaning(config, key)}"
     rule = problem["msg"].lower().partition(" after validation")[0]  # what follows there is the length that it has
+    if "headers" in problem["loc"]:  # its values may be secrets
+        return f"{where}{key}: {rule.removeprefix('value error, ')}"
     return f"{where}{key}: {rule}, not {problem['input']!r}"
 
 

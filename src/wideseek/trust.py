@@ -8,7 +8,7 @@ that would get a key, the command ends, unless the variable `WIDESEEK_TRUST` is 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from wideseek.errors import BadConfig
@@ -18,17 +18,26 @@ FALLBACK_KEY = "WIDESEEK_API_KEY"  # of a server for which no other variable is 
 BY_IDS = "tokens+"  # before a server that is asked by token ids
 
 
-def check_servers(values: Mapping[str, Any], where: str, remedy: str, environ: Mapping[str, str] = os.environ) -> None:
+def check_servers(
+    values: Mapping[str, Any],
+    where: str,
+    remedy: str,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    headers: Sequence[str] = (),
+) -> None:
     """Raise `BadConfig` where `values`, read from `where`, send a key that is set to a server that they name.
 
-    `remedy` is what the user can do who knows these servers. The message has the variable's name, never its value.
+    `remedy` is what the user can do who knows these servers; `headers` are the names of the secret headers that the
+    user gave. The message has the name of a variable or a header, never its value.
     """
     if environ.get(TRUST, "").strip() == "1":
         return
     for key, server, variable in _servers(values):
-        if environ.get(variable, "").strip():
+        if headers or environ.get(variable, "").strip():
+            secret = f"the header {headers[0]}" if headers else f"the key in {variable}"
             raise BadConfig(
-                f"{where}: {key} would send the key in {variable} to {server!r}: "
+                f"{where}: {key} would send {secret} to {server!r}: "
                 f"if you know this server, {remedy} or set {TRUST}=1"
             )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wideseek.cli.options import DEBUG, FAILED, FOLDER, INTERRUPTED, shows_all
+from wideseek.cli.options import DEBUG, FAILED, FOLDER, HEADER, INTERRUPTED, shows_all
 from wideseek.errors import BadInput, RunDirError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--run-dir", type=FOLDER, help="Folder of this run.  [default: a new one in your user data]")
 @click.option("--resume", type=FOLDER, help="Go on with the run in this folder: nothing that is done is done again.")
 @click.option("--config", type=FOLDER, help="A TOML file.  [default: wideseek.toml here, if there]")
+@HEADER
 @click.option("--set", "settings", multiple=True, help="Any key of `wideseek config`: --set sub.max_turns=8.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 @DEBUG
@@ -59,6 +60,7 @@ def ask(
     run_dir: Path | None,
     resume: Path | None,
     config: Path | None,
+    headers: tuple[str, ...],
     settings: tuple[str, ...],
     quiet: bool,
     **options: Any,
@@ -70,11 +72,11 @@ def ask(
     3 partial (a budget or limit ended it, or something that was asked for is missing), 130 interrupted.
     """
     from wideseek.api import EXIT_CODES, SHORT_NAMES
-    from wideseek.config import read_overrides
+    from wideseek.config import read_headers, read_overrides
     from wideseek.export import CsvOptions, check_output
 
     given = {SHORT_NAMES.get(name, name): value for name, value in options.items() if value is not None}
-    given |= read_overrides(settings)
+    given |= read_overrides(settings) | read_headers(headers)
     if out:
         check_output(out)
     csv = CsvOptions(raw=raw_csv, bom=csv_bom)
@@ -116,7 +118,7 @@ def _request(
     import msgspec
 
     from wideseek.api import load_request, make_request
-    from wideseek.config import Config
+    from wideseek.config import Config, secret_headers
     from wideseek.trust import check_servers
 
     if question == "-":
@@ -129,7 +131,7 @@ def _request(
     if columns or key or config:
         raise BadInput(f"{resume}: a resumed run keeps its columns, key and config: leave those options out")
     kept = {name: value for name, value in before.config.items() if name not in given}
-    check_servers(kept, str(resume / "run.json"), "name the model again (--model)")
+    check_servers(kept, str(resume / "run.json"), "name the model again (--model)", headers=secret_headers(given))
     merged = Config.merged(before.config, given)
     request = make_request(question or before.question, config=merged)
     return msgspec.structs.replace(request, contract=before.contract)

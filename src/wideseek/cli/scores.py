@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wideseek.cli.options import DEBUG, FOLDER, INTERRUPTED, JSON, console, print_json, print_table
+from wideseek.cli.options import DEBUG, FOLDER, HEADER, INTERRUPTED, JSON, console, print_json, print_table
 from wideseek.errors import BadInput
 
 if TYPE_CHECKING:
@@ -50,23 +50,32 @@ def tasks(bench: str, split: str | None, kind: Any, limit: int | None, data: Pat
 @click.option("--tasks", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Tasks with gold.")
 @click.option("--mode", type=_MODES, default="strict", show_default=True, help="Whose rules (docs/scoring.md).")
 @_JUDGE
+@HEADER
 @_TODAY
 @JSON
 @DEBUG
-def score(responses: Path, tasks: Path | None, mode: Any, judge: str, today: datetime | None, as_json: bool) -> int:
+def score(
+    responses: Path,
+    tasks: Path | None,
+    mode: Any,
+    judge: str,
+    headers: tuple[str, ...],
+    today: datetime | None,
+    as_json: bool,
+) -> int:
     """Score RESPONSES: a line {"instance_id", "response"} each, or saved rollouts, which bring their tasks.
 
     Exit code: 0 every task of --tasks has a response, 3 some have none; the means are over the responses.
     """
     from wideseek.api import EXIT_CODES, run
-    from wideseek.config import Config
+    from wideseek.config import Config, read_headers
     from wideseek.scoring.files import score_files
     from wideseek.table import Table
 
     day = today.date() if today else None
 
     async def job() -> dict[str, Any]:
-        async with judging(judge, Config.load()) as judged:
+        async with judging(judge, Config.load(overrides=read_headers(headers))) as judged:
             return await score_files(responses, tasks, mode=mode, judge=judged, today=day)
 
     scored = run(job())
@@ -103,6 +112,7 @@ def score(responses: Path, tasks: Path | None, mode: Any, judge: str, today: dat
 @_DATA
 @click.option("--out", "-o", type=FOLDER, help="Run folder; the same again goes on.  [default: a new one under runs/]")
 @click.option("--config", type=FOLDER, help="A TOML file.  [default: wideseek.toml here, if there]")
+@HEADER
 @click.option("--set", "settings", multiple=True, help="Any key of `wideseek config`: --set sub.max_turns=8.")
 @JSON
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
@@ -119,6 +129,7 @@ def evaluate(
     data: Path | None,
     out: Path | None,
     config: Path | None,
+    headers: tuple[str, ...],
     settings: tuple[str, ...],
     as_json: bool,
     quiet: bool,
@@ -136,7 +147,7 @@ def evaluate(
     from wideseek.evals.metrics import summary_table
     from wideseek.evals.run import evaluate_bench
 
-    settled = _config(config, options, settings)
+    settled = _config(config, options, settings, headers)
     folder = out or _new_folder(bench)
 
     async def job(watch: Any) -> EvalRun:
@@ -230,12 +241,14 @@ def audit(
     return 1 if found.overlaps else 0
 
 
-def _config(config: Path | None, options: dict[str, Any], settings: tuple[str, ...]) -> Config:
+def _config(
+    config: Path | None, options: dict[str, Any], settings: tuple[str, ...], headers: tuple[str, ...]
+) -> Config:
     from wideseek.api import SHORT_NAMES
-    from wideseek.config import Config, read_overrides
+    from wideseek.config import Config, read_headers, read_overrides
 
     given = {SHORT_NAMES.get(name, name): value for name, value in options.items() if value is not None}
-    return Config.load(config, given | read_overrides(settings))
+    return Config.load(config, given | read_overrides(settings) | read_headers(headers))
 
 
 @asynccontextmanager

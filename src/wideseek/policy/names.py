@@ -4,6 +4,7 @@
     nano, nano-base                 the models that come with the package, run in this process
     local/FOLDER, local/HUB_NAME    a Hugging Face model, run in this process
     PROVIDER/NAME                   a server from the provider table: openai/NAME, ollama/NAME ... (`PROVIDERS`)
+    azure/DEPLOYMENT                a deployment of the resource in AZURE_OPENAI_ENDPOINT
     http://HOST:PORT/v1#NAME        any OpenAI-compatible server; https too
     http://HOST:PORT/v1             the same, with the one model that it serves (asked at first use)
     tokens+SERVER                   SERVER, written as above, asked by token ids (vLLM or SGLang): for training
@@ -32,12 +33,14 @@ BUNDLED = ("nano", "nano-base")
 class Provider(msgspec.Struct, frozen=True, omit_defaults=True):
     """A server that users call by a short name. It needs a key if `key_env`, the variable that holds it, is given.
 
-    The variable `base_url_env`, where set, replaces `base_url`: then the key becomes optional.
+    The variable `base_url_env`, where set, replaces `base_url`: then the key becomes optional. An empty `base_url` is
+    each user's own: the variable has to be set, to an address to which `path` is added where it has none.
     """
 
     base_url: str
     key_env: str | None = None
     base_url_env: str | None = None
+    path: str = ""
 
 
 class ModelName(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,6 +60,7 @@ class ModelName(msgspec.Struct, frozen=True, omit_defaults=True):
 
 PROVIDERS: Mapping[str, Provider] = {
     "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    "azure": Provider("", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "/openai/v1"),
     "openrouter": Provider("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     "deepseek": Provider("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
     "mistral": Provider("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
@@ -68,6 +72,7 @@ PROVIDERS: Mapping[str, Provider] = {
     "xai": Provider("https://api.x.ai/v1", "XAI_API_KEY"),
     "moonshot": Provider("https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
     "zhipu": Provider("https://open.bigmodel.cn/api/paas/v4", "ZHIPUAI_API_KEY"),
+    "zai": Provider("https://api.z.ai/api/paas/v4", "ZAI_API_KEY"),
     "siliconflow": Provider("https://api.siliconflow.cn/v1", "SILICONFLOW_API_KEY"),
     "minimax": Provider("https://api.minimax.io/v1", "MINIMAX_API_KEY"),
     "ollama": Provider("http://localhost:11434/v1"),
@@ -133,10 +138,17 @@ def _by_url(name: str) -> ModelName:
 def _by_provider(name: str, provider: Provider, model: str, environ: Mapping[str, str]) -> ModelName:
     elsewhere = without_login(environ.get(provider.base_url_env or "", "").strip())
     where = f"{provider.base_url_env}={elsewhere!r}" if elsewhere else f"model {name!r}"
-    key_needed = provider.key_env is not None and not elsewhere
+    key_needed = provider.key_env is not None and not (elsewhere and provider.base_url)
     if not model and key_needed:
         raise BadInput(f"model {name!r}: which one? write {name.rstrip('/')}/NAME")
+    if not elsewhere and not provider.base_url:
+        raise BadInput(
+            f"model {name!r}: on which resource? set the environment variable {provider.base_url_env} to "
+            f"https://RESOURCE.openai.azure.com, and {provider.key_env} to its key"
+        )
     base_url = _base_url(elsewhere or provider.base_url, where)
+    if provider.path and not urlsplit(base_url).path.strip("/"):
+        base_url = f"{base_url.rstrip('/')}{provider.path}"
     return ModelName("chat", name, base_url, model or None, provider.key_env or FALLBACK_KEY, key_needed)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -36,8 +36,8 @@ class RemoteSampler:
     * `version` counts weight updates: set it once the new weights have been pushed. Tokens carry the version at the
       time of asking, so wait for what is in flight before a push, or count its tokens as the older version's.
     * `context_tokens` is unlimited until the server has been asked.
-    * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency`, `backoff_s` and `max_body_mb` say how the server is
-      reached (`Server`).
+    * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency`, `backoff_s`, `max_body_mb` and `headers` say how the
+      server is reached (`Server`).
     """
 
     more_context = "serve more context"
@@ -57,6 +57,7 @@ class RemoteSampler:
         concurrency: int = 64,
         backoff_s: float = 0.5,
         max_body_mb: float = MAX_BODY_MB,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         server = functools.partial(
             Server,
@@ -67,6 +68,7 @@ class RemoteSampler:
             concurrency=concurrency,
             backoff_s=backoff_s,
             max_body_mb=max_body_mb,
+            headers=headers,
         )
         self._server = server(base_url)
         self._native = server(self._server.base_url.removesuffix("/v1"))  # SGLang's `/generate` stands beside `/v1`

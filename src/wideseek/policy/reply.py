@@ -321,13 +321,13 @@ def read_said(said: Said, turn: int, tools: Sequence[ToolSchema]) -> Completion:
 
 
 def _further(others: Iterable[ToolCall], calls: list[ToolCall]) -> list[ToolCall]:
-    """Those of `others` that are not the trace of one of `calls`: the same request, or what is left of it.
+    """Those of `others` that are not the trace of one of `calls`: the same request, a part of it, or what is left of it.
 
     Each call leaves one trace at most, so a second malformed one is a call, and is answered with what is wrong.
     """
     left = [(call.name, call.arguments) for call in calls]
     further = []
-    for call in sorted(others, key=lambda call: bool(call.malformed)):
+    for call in sorted(others, key=lambda call: (bool(call.malformed), (call.name, call.arguments) not in left)):
         trace = next((one for one in left if _is_trace(call, *one)), None)
         if trace is None:
             further.append(call)
@@ -337,7 +337,16 @@ def _further(others: Iterable[ToolCall], calls: list[ToolCall]) -> list[ToolCall
 
 
 def _is_trace(call: ToolCall, name: str, arguments: dict[str, Any]) -> bool:
-    return call.name in ("", name) if call.malformed else (call.name, call.arguments) == (name, arguments)
+    return call.name in ("", name) if call.malformed else call.name == name and _is_part(call.arguments, arguments)
+
+
+def _is_part(value: Any, whole: Any) -> bool:
+    """Whether a JSON value asks for nothing that `whole` does not ask for."""
+    if isinstance(value, dict) and isinstance(whole, dict):
+        return all(key in whole and _is_part(item, whole[key]) for key, item in value.items())
+    if isinstance(value, list) and isinstance(whole, list):
+        return all(item in whole for item in value)
+    return bool(value == whole)
 
 
 def _native_calls(calls: list[NativeCall]) -> Iterator[ToolCall]:
