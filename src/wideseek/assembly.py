@@ -40,6 +40,7 @@ async def open_team(config: Config, journal: Journal, budget: Budget) -> AsyncIt
     config = settled(config)
     profile = Profile.load(config.prompts)
     policies = open_policies(config)
+    budget.prices_of = price_day(config)
     try:
         source = open_source(config.corpus)
         try:
@@ -101,25 +102,38 @@ def open_policies(config: Config) -> dict[str, Policy]:
 
     Raises `BadInput` for a model name that cannot be read, and for a budget in dollars without the models' prices.
     """
-    for model in {config.model, config.sub_model or config.model, config.verify or config.model} - {
-        "expert",
-        *BUNDLED,
-        *config.prices,
-    }:
-        if config.budget.usd is not None:
+    for name in _paid_models(config):
+        if config.budget.usd is not None and _prices(name, config) is None:
             raise BadInput(
-                f"budget.usd: needs what {model!r} costs: add prices.{model!r} with prompt and completion, in dollars "
-                "per million tokens, to the configuration"
+                f"budget.usd: needs what {name.name!r} costs, which is not on the list: in dollars per million tokens "
+                f"--set 'prices={{\"{name.name}\" = {{prompt = 1.0, completion = 2.0}}}}'"
             )
     lead = open_policy(config.model, config)
     sub = open_policy(config.sub_model, config) if config.sub_model else lead
     return {"lead": lead, "single": lead, "sub": sub, "summary": sub}
 
 
+def _paid_models(config: Config) -> list[ModelName]:
+    """The models that `config` names and that may cost money."""
+    named = {config.model, config.sub_model or config.model, config.verify or config.model}
+    return [parse_model(model, _providers(config)) for model in sorted(named - {"expert", *BUNDLED})]
+
+
+def price_day(config: Config) -> str:
+    """The day of the list prices with which `config` counts money; empty where it counts with none of them."""
+    from wideseek.policy.prices import list_prices, price_list
+
+    listed = [name for name in _paid_models(config) if name.name not in config.prices and list_prices(name)]
+    return price_list().date if listed else ""
+
+
+def _providers(config: Config) -> dict[str, Provider]:
+    return {name: Provider(p.base_url, p.key_env) for name, p in config.providers.items()}
+
+
 def open_policy(model: str, config: Config) -> Policy:
     """The policy that users call `model`."""
-    providers = {name: Provider(p.base_url, p.key_env) for name, p in config.providers.items()}
-    name = parse_model(model, providers)
+    name = parse_model(model, _providers(config))
     if name.kind == "expert":
         from wideseek.policy.scripted import Expert
 
@@ -134,7 +148,7 @@ def check_verifier(config: Config) -> None:
     if config.verify is not None and config.verify in ("expert", *BUNDLED):
         raise BadInput(f"verify: {config.verify} answers the pocket world's questions only: choose a language model")
     if config.verify is not None:
-        parse_model(config.verify, {name: Provider(p.base_url, p.key_env) for name, p in config.providers.items()})
+        parse_model(config.verify, _providers(config))
 
 
 def open_verifier(config: Config) -> Policy:
@@ -209,8 +223,11 @@ def _sampling(config: Config) -> Sampling:
 
 
 def _prices(name: ModelName, config: Config) -> Prices | None:
+    """What the user says that the model costs, else what the list says."""
+    from wideseek.policy.prices import list_prices
+
     price = config.prices.get(name.name)
-    return Prices(price.prompt, price.completion) if price else None
+    return Prices(price.prompt, price.completion, price.cached) if price else list_prices(name)
 
 
 def open_source(corpus: Path | None) -> Source:

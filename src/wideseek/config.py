@@ -149,7 +149,7 @@ class BudgetConfig(Section):
     """What a run may spend. Unset: no limit."""
 
     tokens: int | None = Field(None, ge=1)
-    usd: float | None = Field(None, gt=0, description="needs the model's prices")
+    usd: float | None = Field(None, gt=0, description="needs the model's prices: of the list, or configured")
     seconds: float | None = Field(None, gt=0)
     calls: int | None = Field(None, ge=1, description="model calls")
     reserve: float = Field(0.2, gt=0, lt=1, description="share kept for answering")
@@ -160,6 +160,7 @@ class Price(Section):
 
     prompt: float = Field(ge=0)
     completion: float = Field(ge=0)
+    cached: float | None = Field(None, ge=0)
 
 
 class ProviderConfig(Section):
@@ -194,7 +195,9 @@ class Config(Section):
         0.0, ge=0, le=1, description="share of all cells that has to be supported, else the run is partial"
     )
     seed: int = 0
-    prices: dict[str, Price] = Field({}, description='[prices."openai/NAME"] prompt, completion: dollars per million')
+    prices: dict[str, Price] = Field(
+        {}, description='[prices."openai/NAME"] prompt, completion, cached: dollars per million; unset: the list prices'
+    )
     providers: dict[str, ProviderConfig] = Field({}, description="[providers.NAME] base_url, key_env")
     lead: Lead = Lead()
     sub: Sub = Sub()

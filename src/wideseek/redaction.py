@@ -4,7 +4,8 @@
     redacted(text)           the text with `[secret]` in its place
     without_login(address)   the address without its `user:password@`, which is remembered for its host, and withheld
     login_of(address)        the header that says what was remembered
-    without_secret(name, value), header_value(value)   a header's value as it may be written down, and what it stands for
+    without_secret(name, value)   a header's value as it may be written down
+    header_value(value)      what such a value stands for
 
 What comes in (a server's answers, pages, search results) is redacted before anything reads it, so that prompts, journal
 and report agree. What goes out as an error's line or into the journal is redacted once more.
@@ -15,8 +16,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-from typing import AnyStr
 from hashlib import blake2b
+from typing import AnyStr
 from urllib.parse import quote, unquote, urlsplit
 
 SHORTEST = 8  # characters; a shorter one is a word such as "none" or "ollama", which is in texts for other reasons

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--csv-bom", is_flag=True, help="CSV: begin with the byte order mark by which Excel knows UTF-8.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: columns, rows, evidence, usage, stop ...")
 @click.option("--max-tokens", type=click.IntRange(1), help="End with what there is after so many tokens,")
-@click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="... US dollars (prices are configured),")
+@click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="... US dollars (list prices, or your own),")
 @click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="... seconds,")
 @click.option("--max-calls", type=click.IntRange(1), help="... model calls.")
 @click.option("--temperature", type=click.FloatRange(0), help="Sampling temperature.  [default: the server's]")

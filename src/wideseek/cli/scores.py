@@ -104,7 +104,7 @@ def score(
 @click.option("--prompts", help="Prompt profile: default, wideseek-r1, nano, or a folder.  [default: the model's own]")
 @click.option("--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Attempts at one time.")
 @click.option("--max-tokens", type=click.IntRange(1), help="End the whole run after so many tokens,")
-@click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="... US dollars (prices are configured),")
+@click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="... US dollars (list prices, or your own),")
 @click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="... seconds,")
 @click.option("--max-calls", type=click.IntRange(1), help="... model calls.")
 @_JUDGE

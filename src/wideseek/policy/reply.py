@@ -247,7 +247,7 @@ def _join(whole: dict[str, Any], delta: dict[str, Any]) -> None:
             _join(before, value)
         elif isinstance(before, str) and isinstance(value, str) and name not in _SAID_ONCE:
             whole[name] = before + value
-        elif value is not None and (value or name not in _SAID_ONCE):
+        elif value is not None and not (value == "" and name in _SAID_ONCE):
             whole[name] = value
 
 
@@ -321,7 +321,7 @@ def read_said(said: Said, turn: int, tools: Sequence[ToolSchema]) -> Completion:
 
 
 def _further(others: Iterable[ToolCall], calls: list[ToolCall]) -> list[ToolCall]:
-    """Those of `others` that are not the trace of one of `calls`: the same request, a part of it, or what is left of it.
+    """Those of `others` that are not the trace of one of `calls`: the same request, a part of it, or its remains.
 
     Each call leaves one trace at most, so a second malformed one is a call, and is answered with what is wrong.
     """

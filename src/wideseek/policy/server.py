@@ -180,7 +180,7 @@ class Server:
     def _given(name: str, value: str) -> str:
         given = header_value(value)
         if given is None:
-            raise PolicyRejected(f"header {name}: its value was not written down: give it again: --header '{name}: ...'")
+            raise PolicyRejected(f"header {name}: its value was not kept: give it again by --header '{name}: ...'")
         return given
 
     # --------------------------------------------------------------------------------------------- the error's line
