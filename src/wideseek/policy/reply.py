@@ -227,11 +227,14 @@ def _begun(calls: list[dict[str, Any]], delta: dict[str, Any]) -> dict[str, Any]
     """
     index, id = delta.get("index"), delta.get("id")
     for call in reversed(calls):
-        same_place = index is None or call.get("index") == index
-        if same_place and (id == call.get("id") if id and call.get("id") else index is not None or not id):
+        if index is not None and call.get("index") != index:
+            continue
+        known = call.get("id")
+        if not id or id == known or (not known and index is not None):
             return call
-    calls.append({})
-    return calls[-1]
+    begun: dict[str, Any] = {}
+    calls.append(begun)
+    return begun
 
 
 _SAID_ONCE = frozenset({"role", "id", "type", "index", "name", "format"})
