@@ -218,6 +218,25 @@ async def test_money_is_counted_and_ends_the_run(corpus):
     assert result.usage.calls == 5
 
 
+async def test_a_secret_header_is_sent_and_stands_in_no_file_of_the_run_which_goes_on_with_it(corpus, tmp_path):
+    secret = "a-value-that-nobody-writes-down"
+    async with FaultyServer(lambda request: {"content": f"{DUEODDE}\n\nkey: {secret}"}) as server:
+        options = {"model": f"{server.url}#m", "workflow": "single", "corpus": corpus, "run_dir": tmp_path / "run"}
+        first = await wideseek.ask_async(QUESTION, chat__headers={"X-Api-Key": secret}, **options)
+        again = await wideseek.ask_async(QUESTION, chat__headers={"X-Api-Key": secret}, **options)
+    written = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert written
+    assert not [path for path in written if secret.encode() in path.read_bytes()]
+    assert (first.replayed, again.replayed) == (0, 1)
+
+
+async def test_the_json_says_the_day_of_the_prices_that_the_money_was_counted_with(corpus):
+    result = await wideseek.ask_async(QUESTION, corpus=corpus, model="expert")
+    assert result.as_json()["usage"]["prices_of"] == ""
+    result.prices_of = "2026-07-24"
+    assert result.as_json()["usage"]["prices_of"] == "2026-07-24"
+
+
 async def test_a_run_folder_resumes_and_belongs_to_one_question(corpus, tmp_path):
     first = await wideseek.ask_async(QUESTION, corpus=corpus, run_dir=tmp_path)
     again = await wideseek.ask_async(QUESTION, corpus=corpus, run_dir=tmp_path)

@@ -43,9 +43,9 @@ async def completed(answer, run: Trajectory | None = None, tools=(), **options) 
             await policy.close()
 
 
-async def refused(answer, run: Trajectory | None = None, **options) -> str:
+async def refused(answer, run: Trajectory | None = None, tools=(), **options) -> str:
     with pytest.raises(PolicyRejected) as error:
-        await completed(answer, run, **options)
+        await completed(answer, run, tools, **options)
     assert "\n" not in str(error.value)
     return str(error.value).partition("/v1: ")[2]
 

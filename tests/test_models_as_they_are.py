@@ -10,11 +10,22 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from tests.faulty_server import FaultyServer, echo, refusal
-from tests.test_chat import SEARCH, ask, completed, native_call, policy_for
-from wideseek.policy.chat import estimated_length
+from tests.test_chat import SEARCH, ask, completed, native_call, policy_for, refused
+from wideseek.assembly import open_policies, open_policy, price_day
+from wideseek.budget import Budget, Limits, money
+from wideseek.config import Config, read_headers, read_overrides
+from wideseek.errors import BadConfig, BadInput, PolicyRejected
+from wideseek.policy.base import ToolSchema
+from wideseek.policy.chat import ChatPolicy, estimated_length
 from wideseek.policy.failures import ContextFull, FailedTry, Refused, failure_of
-from wideseek.records import Completion, Message
+from wideseek.policy.names import key_for, parse_model
+from wideseek.policy.prices import price_list
+from wideseek.policy.remote import RemoteSampler
+from wideseek.policy.reply import Choice, Counted, Reply, Said
+from wideseek.policy.token import Request
+from wideseek.records import Completion, Message, Usage
 from wideseek.roles import SUB, Profile
+from wideseek.servers import PROVIDERS
 
 TABLE = "| a | b |\n|---|---|\n| 1 | 2 |"
 
@@ -81,6 +92,39 @@ def test_reasoning_counts_in_the_next_request_only_where_it_is_sent_back():
     assert lengths[0] - lengths[1] == 100
 
 
+async def test_fields_of_unknown_names_go_back_to_the_server_and_no_further_once_it_refuses_them():
+    call = {**native_call("search", "{}"), "provider_fields": {"signature": "c2ln"}}
+    message = {"content": "", "thought_sig": "c2ln", "refusal": "no", "annotations": [1], "tool_calls": [call]}
+    _, second = await second_request(lambda _: message)
+    assert second["messages"][2]["thought_sig"] == "c2ln"
+    assert second["messages"][2]["tool_calls"][0]["provider_fields"] == {"signature": "c2ln"}
+    assert not {"refusal", "annotations"} & set(second["messages"][2])
+
+    def strict(request):
+        if any("thought_sig" in message for message in request["messages"]):
+            return refusal(422, "messages.2.thought_sig: Extra inputs are not permitted")
+        return message
+
+    requests = await second_request(strict)
+    assert set(requests[-1]["messages"][2]) == {"role", "content", "tool_calls"}
+
+
+async def test_a_server_that_lacks_a_field_is_not_asked_without_it():
+    def strict(request):
+        if len(request["messages"]) > 2:
+            return refusal(400, "Missing `reasoning_content` field in the assistant message at index 2")
+        return THINKING
+
+    with pytest.raises(PolicyRejected, match="Missing `reasoning_content`"):
+        await second_request(strict)
+
+
+async def test_thinking_that_came_in_the_text_goes_back_in_the_text():
+    said = "<think>\nI search.\n</think>\n\nNow."
+    _, second = await second_request(lambda _: {"content": said, "tool_calls": [native_call("search", "{}")]})
+    assert second["messages"][2]["content"] == said
+
+
 # ------------------------------------------------------------------------------------------------------ side fields
 
 
@@ -126,6 +170,57 @@ async def test_an_answer_that_comes_as_a_stream_is_put_together():
     assert [(call.id, call.arguments) for call in said.tool_calls] == [("c1", {"query": "x"})]
 
 
+def events_of(*deltas: dict) -> bytes:
+    events = [{"choices": [{"delta": delta}]} for delta in deltas]
+    events += [{"choices": [{"delta": {}, "finish_reason": "stop"}]}]
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode() + b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Stream must be set to true",
+        "parameter.enable_thinking must be set to false for non-streaming calls",
+        "enable thinking can not be support when `stream=False`.",
+        "This model only support stream mode, please enable the stream parameter to access the model.",
+    ],
+)
+async def test_a_server_that_only_streams_is_asked_for_streams_from_then_on(words):
+    def only_streams(request):
+        if not request.get("stream"):
+            return refusal(400, words)
+        if "stream_options" in request:
+            return refusal(400, "unknown field: stream_options")
+        body = events_of({"reasoning_content": "I look."}, {"content": "| a |"})
+        return web.Response(body=body, content_type="text/event-stream")
+
+    async with FaultyServer(only_streams) as server:
+        policy = policy_for(server)
+        first, second = [await policy.complete(ask(), ()) for _ in range(2)]
+        await policy.close()
+    assert (first.text, first.reasoning) == (second.text, second.reasoning) == ("| a |", "I look.")
+    assert [request.get("stream") for request in server.requests] == [None, True, True, True]
+
+
+async def test_streamed_calls_are_told_apart_by_index_or_id_and_parts_of_reasoning_are_joined():
+    def piece(arguments: str, **fields) -> dict:
+        return {"tool_calls": [{"function": {"name": fields.pop("name", ""), "arguments": arguments}, **fields}]}
+
+    for same in ({"index": 0}, {}):  # servers that give every call the same index, or none
+        body = events_of(
+            {"reasoning_details": [{"index": 0, "type": "reasoning.text", "text": "I "}]},
+            {"reasoning_details": [{"index": 0, "text": "look", "signature": "c2ln"}]},
+            piece('{"query": ', name="search", id="a", **same),
+            piece('"x"}', **same),
+            piece('{"query": "y"}', name="search", id="b", **same),
+        )
+        said, _ = await completed(raw(body), tools=[SEARCH])
+        assert [(call.id, call.arguments["query"]) for call in said.tool_calls] == [("a", "x"), ("b", "y")]
+        assert said.reasoning == "I look"
+        [whole_part] = said.sent_back["reasoning_details"]
+        assert whole_part == {"index": 0, "type": "reasoning.text", "text": "I look", "signature": "c2ln"}
+
+
 # ------------------------------------------------------------------------------------------------------------ calls
 
 
@@ -160,6 +255,41 @@ async def test_a_call_in_another_dialect_is_a_call(text):
     assert (said.text, call.name, call.arguments, call.malformed) == ("", "search", {"query": "a"}, None)
 
 
+PICKY = ToolSchema(
+    "search",
+    "Find pages.",
+    {"properties": {"query": {"type": "string"}, "year": {"type": "integer"}, "who": {"anyOf": [{"type": "string"}]}}},
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<function=search><parameter=query>1984</parameter><parameter=year>1984</parameter>"
+        "<parameter=who>7</parameter><parameter=more>7</parameter></function>",
+        "<tool_call>search<arg_key>query</arg_key><arg_value>1984</arg_value><arg_key>year</arg_key>"
+        "<arg_value>1984</arg_value><arg_key>who</arg_key><arg_value>7</arg_value><arg_key>more</arg_key>"
+        "<arg_value>7</arg_value></tool_call>",
+    ],
+)
+async def test_values_between_tags_have_the_type_of_the_tools_schema(text):
+    said, _ = await completed(lambda _: {"content": text}, tools=[PICKY])
+    assert said.tool_calls[0].arguments == {"query": "1984", "year": 1984, "who": "7", "more": 7}
+
+
+async def test_a_second_malformed_call_beside_a_good_one_is_told_what_is_wrong():
+    message = {"content": "<tool_call>\n<tool_call>{broken", "tool_calls": [native_call("search", '{"query": "a"}')]}
+    said, _ = await completed(lambda _: message, tools=[SEARCH])
+    assert [bool(call.malformed) for call in said.tool_calls] == [False, True]
+
+
+async def test_a_part_of_a_call_that_stands_in_the_text_too_is_no_further_call():
+    text = "<function=search><parameter=query>a</parameter></function>"
+    call = native_call("search", '{"query": "a", "count": 3}')
+    said, _ = await completed(lambda _: {"content": text, "tool_calls": [call]}, tools=[SEARCH])
+    assert [call.arguments for call in said.tool_calls] == [{"query": "a", "count": 3}]
+
+
 async def test_a_call_in_another_dialect_that_cannot_be_read_is_malformed_and_no_answer():
     for text in ('[TOOL_CALLS]search[ARGS]{"query": ', '<function=search>{"query": </function>', '<|python_tag|>{"na'):
         said, _ = await completed(lambda _, text=text: {"content": text}, tools=[SEARCH])
@@ -179,7 +309,10 @@ async def test_a_turn_that_only_reasons_or_says_nothing_is_asked_for_once_more(e
     answers = iter([{**empty, **counted}, {"content": TABLE, **counted}])
     said, requests = await completed(lambda _: next(answers))
     assert (said.text, len(requests)) == (TABLE, 2)
-    assert (said.usage.calls, said.usage.prompt_tokens, said.usage.completion_tokens) == (2, 100, 10)
+    assert (said.usage.calls, said.usage.prompt_tokens, said.usage.completion_tokens) == (2, 200, 10)
+    run = ask()
+    run.add(said)
+    assert estimated_length(run, ()) == 105  # the context holds the last request alone
 
 
 async def test_arguments_that_were_encoded_twice_are_decoded():
@@ -209,6 +342,12 @@ async def test_a_server_that_refuses_tools_is_asked_with_the_tools_in_the_text(m
     assert '"name": "search"' in requests[-1]["messages"][0]["content"]
 
 
+async def test_a_refusal_of_tools_in_unknown_words_says_what_to_try():
+    line = await refused(lambda _: refusal(400, "functions: not implemented"), tools=[SEARCH])
+    assert line.endswith("; if it takes no tools: --set chat.tool_calls=text")
+    assert "tool_calls=text" not in await refused(lambda _: refusal(400, "functions: not implemented"))
+
+
 @pytest.mark.parametrize("mark", ["<|im_start|>", "<|eot_id|>", "[INST]", "<think>", "</tool_response>", "<｜User｜>"])
 async def test_control_marks_in_a_page_are_broken_for_chat_servers(mark):
     for mode in ("native", "text"):
@@ -222,8 +361,8 @@ async def test_control_marks_in_a_page_are_broken_for_chat_servers(mark):
 # --------------------------------------------------------------------------------------------------------- failures
 
 
-def failed(status: int, **error) -> FailedTry | ContextFull | Refused:
-    return failure_of(status, None, json.dumps({"error": error}).encode())
+def failed(status: int, retry_after: str | None = None, **error) -> FailedTry | ContextFull | Refused:
+    return failure_of(status, retry_after, json.dumps({"error": error}).encode())
 
 
 @pytest.mark.parametrize(
@@ -262,9 +401,45 @@ def test_a_429_that_waiting_does_not_mend_is_refused(error):
     assert isinstance(failed(429, **error), Refused)
 
 
-def test_a_429_of_the_minute_is_waited_for():
-    message = "Rate limit reached on requests per min (RPM). Add a payment method at /account/billing."
-    assert isinstance(failed(429, message=message), FailedTry)
+@pytest.mark.parametrize(
+    ("retry_after", "message"),
+    [
+        (None, "Rate limit reached on requests per min (RPM). Add a payment method at /account/billing."),
+        (None, "Rate limit reached on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000."),
+        (None, "Limit of 3 requests per minute reached. An insufficient balance lowers it."),
+        ("7", "You are over the limit. Accounts with insufficient balance have a lower one."),
+        ("7", "Limit 100000 tokens per day (TPD), Used 99990, Requested 20."),
+    ],
+)
+def test_a_429_that_waiting_mends_is_waited_for_whatever_else_it_says(retry_after, message):
+    failure = failed(429, retry_after, message=message)
+    assert isinstance(failure, FailedTry)
+    assert failure.retry_after == (7.0 if retry_after else None)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "error"),
+    [
+        ("7", {"message": "You exceeded your current quota.", "code": "insufficient_quota"}),
+        ("7", {"message": "Tokens per min (TPM): Limit 30000, Requested 41000."}),
+        ("86400", {"message": "Too many requests per day."}),
+    ],
+)
+def test_a_code_comes_before_a_short_wait_and_a_long_wait_is_none(retry_after, error):
+    assert isinstance(failed(429, retry_after, **error), Refused)
+
+
+def gemini_429(*quotas: str) -> FailedTry | ContextFull | Refused:
+    """Gemini's answer, a list as it sends it, with a header that asks for 20 seconds."""
+    details = [{"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": q} for q in quotas]}]
+    error = {"code": 429, "message": "You exceeded your current quota.", "status": "RESOURCE_EXHAUSTED"}
+    return failure_of(429, "20", json.dumps([{"error": error | {"details": details}}]).encode())
+
+
+def test_the_quota_of_geminis_minute_is_waited_for_and_that_of_its_day_is_not():
+    minute = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
+    assert isinstance(gemini_429(minute), FailedTry)
+    assert isinstance(gemini_429(minute, "GenerateRequestsPerDayPerProjectPerModel-FreeTier"), Refused)
 
 
 async def test_a_call_that_its_own_server_cannot_read_is_another_sample():
@@ -294,6 +469,150 @@ async def test_headers_and_the_query_of_an_address_come_with_every_request():
     await policy.close()
     await runner.cleanup()
     assert seen == [("/v1/chat/completions?api-version=2024-10-21", "a", "Custom")]
+
+
+AZURE_ENVIRON = {"AZURE_OPENAI_ENDPOINT": "https://mine.openai.azure.com/", "AZURE_OPENAI_API_KEY": "azure-key-1"}
+
+
+def test_azure_is_reached_by_name_once_its_resource_is_known():
+    name = parse_model("azure/my-gpt", environ=AZURE_ENVIRON)
+    assert (name.base_url, name.model) == ("https://mine.openai.azure.com/openai/v1", "my-gpt")
+    assert key_for(name, AZURE_ENVIRON) == "azure-key-1"
+    with pytest.raises(BadInput, match="AZURE_OPENAI_ENDPOINT to https://RESOURCE.openai.azure.com"):
+        parse_model("azure/my-gpt", environ={})
+    with pytest.raises(BadInput, match="AZURE_OPENAI_API_KEY"):
+        key_for(name, {})
+
+
+def test_azure_gets_its_key_in_a_header_of_its_own():
+    for host, sent in (("mine.openai.azure.com", "azure-key-1"), ("api.openai.com", None)):
+        policy = ChatPolicy(model="m", base_url=f"https://{host}/openai/v1", key="azure-key-1")
+        assert policy._server._headers().get("api-key") == sent
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "variable"),
+    [
+        ("anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+        ("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
+        ("xai", "https://api.x.ai/v1", "XAI_API_KEY"),
+        ("moonshot", "https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
+        ("zhipu", "https://open.bigmodel.cn/api/paas/v4", "ZHIPUAI_API_KEY"),
+        ("zai", "https://api.z.ai/api/paas/v4", "ZAI_API_KEY"),
+        ("siliconflow", "https://api.siliconflow.cn/v1", "SILICONFLOW_API_KEY"),
+        ("minimax", "https://api.minimax.io/v1", "MINIMAX_API_KEY"),
+    ],
+)
+def test_a_provider_is_its_address_and_the_variable_of_its_key(name, address, variable):
+    found = parse_model(f"{name}/m", environ={})
+    assert (found.base_url, found.model, found.key_env, found.key_needed) == (address, "m", variable, True)
+
+
+SECRET = "s3cr3t-value-of-a-header"
+
+
+async def test_a_secret_header_reaches_the_server_and_stands_in_no_configuration_or_error():
+    config = Config.merged({}, read_headers([f"X-Api-Key: {SECRET}", "X-Team: a"]))
+    assert config.chat.headers["X-Team"] == "a"
+    assert SECRET not in json.dumps(config.portable()) + str(config)
+    assert Config.merged(config.portable(), {}).chat.headers == config.chat.headers  # a run goes on with the same
+    seen = []
+
+    async def handle(request):
+        seen.append(request.headers["X-Api-Key"])
+        return web.Response(status=400, text=f"bad key {SECRET}")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    address = f"http://127.0.0.1:{runner.addresses[0][1]}/v1#m"
+    policy = open_policy(address, config)
+    sampler = RemoteSampler(base_url=address.partition("#")[0], model="m", headers=config.chat.headers)
+    for asked in (policy.complete(ask(), ()), sampler.sample(Request([1], 4))):
+        with pytest.raises(PolicyRejected) as refused_:
+            await asked
+        assert SECRET not in str(refused_.value)
+    await policy.close()
+    await sampler.close()
+    await runner.cleanup()
+    assert set(seen) == {SECRET}
+
+
+async def test_a_secret_header_that_was_not_kept_is_asked_for_again():
+    headers = {"Cookie": "[secret 0a1b2c]"}
+    policy = policy_for("http://127.0.0.1:9/v1", headers=headers)
+    with pytest.raises(PolicyRejected, match="header Cookie: its value was not kept: give it again by --header"):
+        await policy.complete(ask(), ())
+
+
+@pytest.mark.parametrize("line", [f"no colon {SECRET}", f"a b: {SECRET}", f": {SECRET}", f"X-Key: {SECRET}\r\nX: y"])
+def test_what_is_no_header_is_refused_without_showing_it(line):
+    with pytest.raises(BadConfig) as error:
+        Config.merged({}, read_headers([line]))
+    assert SECRET not in str(error.value)
+
+
+def test_a_found_file_sends_no_header_to_a_server_that_it_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "wideseek.toml").write_text('model = "http://elsewhere.example/v1#m"')
+    with pytest.raises(BadConfig, match="would send questions and pages to") as refused:
+        Config.load(overrides=read_headers([f"X-Token: {SECRET}"]))
+    assert SECRET not in str(refused.value)
+    trusted = Config.load(overrides=read_headers(["X-Team: a"]), confirm=lambda question: True)
+    assert trusted.chat.headers == {"X-Team": "a"}
+
+
+# ----------------------------------------------------------------------------------------------------------- prices
+
+
+def priced(model: str, **changes) -> Config:
+    return Config.merged({}, {"model": model, "budget.usd": 1.0, **changes})
+
+
+def test_common_models_have_prices_of_a_stated_day():
+    listed = price_list()
+    assert listed.date == "2026-07-24"
+    assert set(listed.pages) == set(listed.models)
+    for provider, models in listed.models.items():
+        assert provider in PROVIDERS
+        for price in models.values():
+            assert 0 < (price.cached or price.prompt) <= price.prompt < price.completion
+
+
+async def test_a_budget_in_dollars_works_without_typing_prices_and_says_their_day():
+    config = priced("openai/gpt-5-2025-08-07")
+    policies = open_policies(config)
+    usage = Reply(Choice(Said()), Counted(1_000_000, 100_000, 400_000))
+    assert policies["lead"]._usage(usage, 0).usd == pytest.approx(0.6 * 1.25 + 0.4 * 0.125 + 0.1 * 10)
+    budget = Budget(Limits(usd=1.0), Usage(usd=0.25))
+    budget.prices_of = price_day(config)
+    assert money(budget, 2) == "$0.25 of $1.00 (prices of 2026-07-24)"
+    await policies["lead"].close()
+
+
+async def test_a_configured_price_wins_and_has_no_day():
+    config = priced("openai/gpt-5", prices={"openai/gpt-5": {"prompt": 1, "completion": 2}})
+    usage = Reply(Choice(Said()), Counted(1_000_000, 1_000_000, 500_000))
+    policy = open_policies(config)["lead"]
+    assert (policy._usage(usage, 0).usd, price_day(config)) == (3.0, "")
+    await policy.close()
+
+
+@pytest.mark.parametrize("model", ["openai/unheard-of", "http://127.0.0.1:9/v1#gpt-5", "openrouter/openai/gpt-5"])
+def test_a_model_without_a_price_says_what_to_type(model):
+    with pytest.raises(BadInput) as error:
+        open_policies(priced(model))
+    typed = str(error.value).partition("--set '")[2].rstrip("'")
+    open_policies(Config.merged(priced(model).model_dump(), read_overrides([typed])))
+
+
+def test_list_prices_are_not_those_of_another_address(monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    with pytest.raises(BadInput, match="not on the list"):
+        open_policies(priced("openai/gpt-5"))
 
 
 def test_the_tools_of_a_role_are_its_own_whatever_its_name():

@@ -145,6 +145,26 @@ async def test_the_cap_of_a_turn_and_the_context_are_two_ways_to_be_cut_off() ->
         assert (completion.truncated, len(completion.completion_ids or ())) == (limit, length)
 
 
+@pytest.mark.parametrize("role", ["sub", "scout"])
+async def test_a_subtask_too_long_for_its_subagent_ends_it_whatever_its_role_is_called(role: str) -> None:
+    policy = TokenPolicy(FakeSampler(turns()), TEMPLATE)
+    long = [Message("system", "You look things up."), Message("user", "word " * 2_000)]
+    subagent = Trajectory(role=role, path="lead/1.1", prompt=long[1].text, pending=long)
+    subagent.context_tokens = 1_000
+    assert (await policy.complete(subagent, [SEARCH])).truncated == "context"
+    alone = msgspec.structs.replace(subagent, path="single")
+    with pytest.raises(PolicyRejected, match=f"raise {role}.context_tokens above 1,000"):
+        await policy.complete(alone, [SEARCH])
+
+
+async def test_a_call_in_another_dialect_is_a_call_of_a_token_policy_where_tools_were_offered() -> None:
+    said = "<function=search><parameter=query>1984</parameter></function>"
+    policy = TokenPolicy(FakeSampler(turns(said, said)), TEMPLATE)
+    offered, alone = await policy.complete(agent(), [SEARCH]), await policy.complete(agent(), [])
+    assert [(call.name, call.arguments) for call in offered.tool_calls] == [("search", {"query": "1984"})]
+    assert (alone.text, alone.tool_calls) == (said, [])
+
+
 async def test_an_engine_whose_context_ends_before_ours_cuts_off_by_context() -> None:
     class Short(FakeSampler):
         async def sample(self, request: Request) -> Sampled:

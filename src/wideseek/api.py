@@ -72,7 +72,8 @@ class Result:
     `supported` is the share of supported ones among all, empty ones included, in [0, 1]. `status` is `complete`,
     `partial`, `failed` or `interrupted` (`wideseek.outcome` has the rules), and `reason` says why in words. `notes`
     says what was repaired or is missing. `typed` holds one instance a row where a pydantic model was given as the
-    schema. `replayed` counts the calls taken from the journal of a resumed run.
+    schema. `replayed` counts the calls taken from the journal of a resumed run. `prices_of` is the day of the
+    list prices that `usage.usd` was counted with; empty where they are the user's own.
     """
 
     question: str
@@ -89,6 +90,7 @@ class Result:
     typed: list[Any] | None = None
     run_dir: Path | None = None
     replayed: int = 0
+    prices_of: str = ""
 
     @property
     def levels(self) -> Levels:
@@ -126,6 +128,7 @@ class Result:
                 **msgspec.structs.asdict(self.usage),
                 "tokens": self.usage.tokens,
                 "seconds": round(self.seconds, 3),
+                "prices_of": self.prices_of,
             },
             "replayed": self.replayed,
             "run_dir": str(self.run_dir) if self.run_dir else None,
@@ -393,6 +396,7 @@ def _result(
         status=status,
         reason=reason,
         usage=budget.spent,
+        prices_of=budget.prices_of,
         seconds=0.0,
         notes=notes + _failures(rollout),
         typed=typed,

@@ -52,6 +52,7 @@ async def open_team(
     config = settled(config)
     profile = Profile.load(config.prompts)
     policies = await _policies_within(budget, config, load or open_policies)
+    budget.prices_of = price_day(config)
     try:
         source = open_source(config.corpus)
         try:
@@ -139,19 +140,29 @@ def open_policies(config: Config) -> dict[str, Policy]:
 
     Raises `BadInput` for a model name that cannot be read, and for a budget in dollars without the models' prices.
     """
-    for model in {config.model, config.sub_model or config.model, config.verify or config.model} - {
-        "expert",
-        *BUNDLED,
-        *config.prices,
-    }:
-        if config.budget.usd is not None:
+    for name in _paid_models(config):
+        if config.budget.usd is not None and _prices(name, config) is None:
             raise BadInput(
-                f"budget.usd: needs what {model!r} costs: add prices.{model!r} with prompt and completion, in dollars "
-                "per million tokens, to the configuration"
+                f"budget.usd: needs what {name.name!r} costs, which is not on the list: in dollars per million tokens "
+                f"--set 'prices={{\"{name.name}\" = {{prompt = 1.0, completion = 2.0}}}}'"
             )
     lead = open_policy(config.model, config)
     sub = open_policy(config.sub_model, config) if config.sub_model else lead
     return {"lead": lead, "single": lead, "sub": sub, "summary": sub}
+
+
+def _paid_models(config: Config) -> list[ModelName]:
+    """The models that `config` names and that may cost money."""
+    named = {config.model, config.sub_model or config.model, config.verify or config.model}
+    return [_named(model, config) for model in sorted(named - {"expert", *BUNDLED})]
+
+
+def price_day(config: Config) -> str:
+    """The day of the list prices with which `config` counts money; empty where it counts with none of them."""
+    from wideseek.policy.prices import list_prices, price_list
+
+    listed = [name for name in _paid_models(config) if name.name not in config.prices and list_prices(name)]
+    return price_list().date if listed else ""
 
 
 def open_policy(model: str, config: Config) -> Policy:
@@ -213,7 +224,7 @@ def _chat_policy(name: ModelName, config: Config) -> Policy:
         sampling=_sampling(config),
         prices=_prices(name, config),
         **_server(name, config),
-        **config.chat.model_dump(include={"tool_calls", "extra", "headers"}),
+        **config.chat.model_dump(include={"tool_calls", "extra"}),
     )
 
 
@@ -263,7 +274,7 @@ def _server(name: ModelName, config: Config) -> dict[str, Any]:
         "base_url": name.base_url,
         "key": lambda: key_for(name),  # asked for at the first call: a replay needs none
         "key_env": name.key_env,
-        **config.chat.model_dump(include={"timeout_s", "attempts", "backoff_s", "concurrency", "max_body_mb"}),
+        **config.chat.model_dump(exclude={"tool_calls", "extra"}),
     }
 
 
@@ -272,8 +283,11 @@ def _sampling(config: Config) -> Sampling:
 
 
 def _prices(name: ModelName, config: Config) -> Prices | None:
+    """What the user says that the model costs, else what the list says."""
+    from wideseek.policy.prices import list_prices
+
     price = config.prices.get(name.name)
-    return Prices(price.prompt, price.completion) if price else None
+    return Prices(price.prompt, price.completion, price.cached) if price else list_prices(name)
 
 
 def open_source(corpus: Path | None) -> Source:

@@ -47,6 +47,7 @@ class Budget:
         self.limits = limits or Limits()
         self.spent = spent or Usage()
         self.interrupted = False
+        self.prices_of = ""  # the day of the list prices that `spent.usd` is counted with; empty for the user's own
         self._running = 0
         self._answered = Usage()
         self._clock = clock
@@ -169,6 +170,15 @@ class Budget:
 
 def _amount(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def money(budget: Budget, digits: int) -> str:
+    """`$0.120 of $1.00 (prices of 2026-07-24)`; empty where nothing costs anything and no limit is set."""
+    spent, limit = budget.spent.usd, budget.limits.usd
+    if not (spent or limit):
+        return ""
+    day = f" (prices of {budget.prices_of})" if budget.prices_of else ""
+    return f"${spent:.{digits}f}" + (f" of ${limit:.2f}" if limit else "") + day
 
 
 class MeteredPolicy(PolicyWrapper):

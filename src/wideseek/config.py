@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -19,7 +20,7 @@ from rapidfuzz import process
 
 from wideseek.errors import BadConfig, BadInput
 from wideseek.files import read_text
-from wideseek.redaction import without_login
+from wideseek.redaction import without_login, without_secret
 from wideseek.trust import Confirm, check_servers
 
 LOCAL_FILE = "wideseek.toml"
@@ -30,6 +31,22 @@ ALL_KEYS = " (`wideseek config` lists all)"
 
 Address = Annotated[str, AfterValidator(without_login)]
 """A model's name or a server's address: a login in it is kept for this process, never in a configuration."""
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _checked_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Headers with a mark for each secret value; of one that is there twice, in whatever case, the last counts."""
+    checked: dict[str, tuple[str, str]] = {}
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not value.isprintable():
+            raise ValueError(f"{name!r} is no header: a name is letters, digits and dashes, a value one line of text")
+        checked[name.lower()] = name, without_secret(name, value.strip())
+    return dict(checked.values())
+
+
+Headers = Annotated[dict[str, str], AfterValidator(_checked_headers)]
+"""Headers by name: a secret value is kept for this process, never in a configuration."""
 
 
 class Section(BaseModel):
@@ -89,7 +106,9 @@ class ChatConfig(Section):
         "native", description="native: the server's tools field; text: <tool_call> in the text; chat only"
     )
     extra: dict[str, Any] = Field({}, description="further fields of every request body; chat only")
-    headers: dict[str, str] = Field({}, description="further headers of every request; no keys: they are written down")
+    headers: Headers = Field(
+        {}, description="further headers of every request (--header 'Name: value'); secret values are not written down"
+    )
 
 
 class TokensConfig(Section):
@@ -127,7 +146,7 @@ class BudgetConfig(Section):
     """What a run may spend. Unset: no limit."""
 
     tokens: int | None = Field(None, ge=1)
-    usd: float | None = Field(None, gt=0, description="needs the model's prices")
+    usd: float | None = Field(None, gt=0, description="needs the model's prices: of the list, or configured")
     seconds: float | None = Field(None, gt=0)
     calls: int | None = Field(None, ge=1, description="model calls")
     reserve: float = Field(0.2, gt=0, lt=1, description="share kept for answering")
@@ -138,6 +157,7 @@ class Price(Section):
 
     prompt: float = Field(ge=0)
     completion: float = Field(ge=0)
+    cached: float | None = Field(None, ge=0)
 
 
 class ProviderConfig(Section):
@@ -172,7 +192,9 @@ class Config(Section):
         0.0, ge=0, le=1, description="share of all cells that has to be supported, else the run is partial"
     )
     seed: int = 0
-    prices: dict[str, Price] = Field({}, description='[prices."openai/NAME"] prompt, completion: dollars per million')
+    prices: dict[str, Price] = Field(
+        {}, description='[prices."openai/NAME"] prompt, completion, cached: dollars per million; unset: the list prices'
+    )
     providers: dict[str, ProviderConfig] = Field({}, description="[providers.NAME] base_url, key_env")
     lead: Lead = Lead()
     sub: Sub = Sub()
@@ -245,6 +267,17 @@ def read_overrides(pairs: Iterable[str]) -> dict[str, Any]:
     return overrides
 
 
+def read_headers(lines: Iterable[str], key: str = "chat.headers") -> dict[str, Any]:
+    """`["X-Team: a"]` as overrides of the configuration's headers. Raises `BadConfig`, which never shows a value."""
+    overrides = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip() or "." in name:
+            raise BadConfig("--header: write 'Name: value', with a name of letters, digits and dashes")
+        overrides[f"{key}.{name.strip()}"] = value.strip()
+    return overrides
+
+
 def describe(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
     """(dotted key, default, what it is) for every key that can be set."""
     for name, field in model.model_fields.items():
@@ -313,6 +346,8 @@ def _explained(config: type[BaseModel], problem: Any, path: Path | None) -> str:
     if problem["type"] == "missing":
         return f"{where}{key}: is needed: {_meaning(config, key)}"
     rule = problem["msg"].lower().partition(" after validation")[0]  # what follows there is the length that it has
+    if "headers" in problem["loc"]:  # its values may be secrets
+        return f"{where}{key}: {rule.removeprefix('value error, ')}"
     return f"{where}{key}: {rule}, not {problem['input']!r}"
 
 

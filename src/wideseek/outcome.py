@@ -57,7 +57,9 @@ def status_of(
 
 def _without_answer(rollout: Rollout, found: bool) -> tuple[Status, str]:
     if rollout.stop == "answer":
-        return "failed", rollout.answer.strip() or "the model answered with an empty text"
+        reasoned = any(turn.completion.reasoning for turn in rollout.lead.turns[-1:])
+        empty = "the model only reasoned and gave no answer" if reasoned else "the model answered with an empty text"
+        return "failed", rollout.answer.strip() or empty
     lead = rollout.lead
     word = f" ({lead.error})" if lead.error else ""
     limit = _LIMITS.get(str(rollout.stop), "ended before it answered{word}").format(role=lead.role, word=word)

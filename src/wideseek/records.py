@@ -136,6 +136,9 @@ class Completion(msgspec.Struct, omit_defaults=True, kw_only=True):
     `sent_back` has further fields of the server's message (reasoning, signatures of thoughts), which it wants back as
     they are with the next request.
 
+    `usage` counts all requests of the turn; where it was asked for more than once, `last_usage` counts the last alone,
+    which is what the context holds.
+
     `completion_ids` and `logprobs` (one float per id, natural log, at the sampling temperature) and `prompt_ids` (the
     ids appended before it) are `None` where the backend speaks text only. `version` counts the weight updates of the
     model that said it: the oldest, where the weights changed meanwhile, and then `versions` has the one that sampled
@@ -149,12 +152,18 @@ class Completion(msgspec.Struct, omit_defaults=True, kw_only=True):
     ending: str = ""
     sent_back: dict[str, Any] = {}
     usage: Usage = msgspec.field(default_factory=Usage)
+    last_usage: Usage | None = None
     model: str = ""
     version: int = 0
     prompt_ids: list[int] | None = None
     completion_ids: list[int] | None = None
     logprobs: list[float] | None = None
     versions: list[int] | None = None
+
+    @property
+    def held(self) -> Usage:
+        """What the context holds: the prompt and the answer of the last request."""
+        return self.last_usage or self.usage
 
 
 class Turn(msgspec.Struct, omit_defaults=True):

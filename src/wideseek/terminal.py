@@ -24,6 +24,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from wideseek.api import Result, Watch
+from wideseek.budget import money
 from wideseek.console import CleanConsole
 from wideseek.evidence import Status
 from wideseek.export import MARKS, legend, readers, summary_line, with_sources
@@ -237,8 +238,8 @@ def _totals(watch: Watch, runs: list[Trajectory]) -> str:
         f"{spent.calls} of {limits.calls} model calls" if limits.calls else _counted(spent.calls, "model call"),
         f"{spent.tokens:,}" + (f" of {limits.tokens:,}" if limits.tokens else "") + " tokens",
     ]
-    if spent.usd or limits.usd:
-        parts.append(f"${spent.usd:.3f}" + (f" of ${limits.usd:.2f}" if limits.usd else ""))
+    if cost := money(watch.budget, 3):
+        parts.append(cost)
     if subagents:
         parts.append(f"subagents: {running} running, {len(subagents) - running - failed} done, {failed} failed")
     return " · ".join(parts)

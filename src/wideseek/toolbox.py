@@ -139,7 +139,7 @@ class Toolbox:
     def _notice(self, run: Trajectory) -> str:
         """The one notice that matters most now: what an agent is told twice it stops reading."""
         turns, limit = len(run.turns), self.role.max_turns
-        used = run.turns[-1].completion.usage.tokens
+        used = run.turns[-1].completion.held.tokens
         if self._closing(run, "after"):
             run.hurried = True
             return self._say("budget_closing")

@@ -4,6 +4,7 @@ world_pages()          the file of its pages, ready for `wideseek index`
 world_tasks("test")    its tasks: "train", "dev", "test", or all of them in that order
 world_manifest()       counts and SHA-256 of each file
 bundled_model("nano")  the folder of a model that was trained on it
+PRICES                 what common models cost, and as of which day
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from wideseek.errors import BadInput
 from wideseek.records import Task, read_jsonl
 
 WORLD = Path(__file__).parent / "world"
+PRICES = Path(__file__).parent / "prices.toml"
 SPLITS = ("train", "dev", "test")
 
 

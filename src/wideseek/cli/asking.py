@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wideseek.cli.options import DEBUG, FAILED, FOLDER, INTERRUPTED, console, print_json, say, shows_all
+from wideseek.cli.options import DEBUG, FAILED, FOLDER, HEADER, INTERRUPTED, console, print_json, say, shows_all
 from wideseek.cli.trusting import TRUST, load_config, resumed_config, tell_keys
 from wideseek.errors import BadInput, RunDirError
 
@@ -40,13 +40,14 @@ if TYPE_CHECKING:
 @click.option("--csv-bom", is_flag=True, help="CSV: begin with the byte order mark by which Excel knows UTF-8.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: columns, rows, evidence, usage, stop ...")
 @click.option("--max-tokens", type=click.IntRange(1), help="End with what there is after so many tokens,")
-@click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="... US dollars (prices are configured),")
+@click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="... US dollars (list prices, or your own),")
 @click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="... seconds,")
 @click.option("--max-calls", type=click.IntRange(1), help="... model calls.")
 @click.option("--temperature", type=click.FloatRange(0), help="Sampling temperature.  [default: the server's]")
 @click.option("--run-dir", type=FOLDER, help="Folder of this run.  [default: a new one in your user data]")
 @click.option("--resume", type=FOLDER, help="Go on with the run in this folder: nothing that is done is done again.")
 @click.option("--config", type=FOLDER, help="A TOML file.  [default: wideseek.toml here, if there]")
+@HEADER
 @click.option("--set", "settings", multiple=True, help="Any key of `wideseek config`: --set sub.max_turns=8.")
 @TRUST
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
@@ -62,6 +63,7 @@ def ask(
     run_dir: Path | None,
     resume: Path | None,
     config: Path | None,
+    headers: tuple[str, ...],
     settings: tuple[str, ...],
     trust: bool,
     quiet: bool,
@@ -74,12 +76,12 @@ def ask(
     3 partial (a budget or limit ended it, or something that was asked for is missing), 130 interrupted.
     """
     from wideseek.api import EXIT_CODES, SHORT_NAMES
-    from wideseek.config import Config, read_overrides
+    from wideseek.config import Config, read_headers, read_overrides
     from wideseek.export import CsvOptions, check_output
     from wideseek.files import decoded
 
     given = {SHORT_NAMES.get(name, name): value for name, value in options.items() if value is not None}
-    given |= read_overrides(settings)
+    given |= read_overrides(settings) | read_headers(headers)
     if out:
         check_output(out, resume or run_dir)
     csv = CsvOptions(raw=raw_csv, bom=csv_bom)

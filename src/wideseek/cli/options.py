@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 DEBUG = click.option("--debug", is_flag=True, expose_value=False, help="Show the trace of an error.")
+HEADER = click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="A header of every request to model servers; may be repeated. Secrets are not written down.",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 FOLDER = click.Path(path_type=Path)
 

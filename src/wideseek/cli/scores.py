@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wideseek.cli.options import DEBUG, FOLDER, INTERRUPTED, JSON, console, print_json, print_table, say
+from wideseek.cli.options import DEBUG, FOLDER, HEADER, INTERRUPTED, JSON, console, print_json, print_table, say
 from wideseek.cli.trusting import TRUST, load_config, tell_keys
 from wideseek.errors import BadInput
 
@@ -48,23 +48,32 @@ def tasks(bench: str, split: str | None, kind: Any, limit: int | None, data: Pat
 @click.option("--tasks", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Tasks with gold.")
 @click.option("--mode", type=_MODES, default="strict", show_default=True, help="Whose rules (docs/scoring.md).")
 @_JUDGE
+@HEADER
 @_TODAY
 @TRUST
 @JSON
 @DEBUG
 def score(
-    responses: Path, tasks: Path | None, mode: Any, judge: str, today: datetime | None, trust: bool, as_json: bool
+    responses: Path,
+    tasks: Path | None,
+    mode: Any,
+    judge: str,
+    headers: tuple[str, ...],
+    today: datetime | None,
+    trust: bool,
+    as_json: bool,
 ) -> int:
     """Score RESPONSES: a line {"instance_id", "response"} each, or saved rollouts, which bring their tasks.
 
     Exit code: 0 every task of --tasks has a response, 3 some have none; the means are over the responses.
     """
     from wideseek.api import EXIT_CODES, run
+    from wideseek.config import read_headers
     from wideseek.scoring.files import score_files
     from wideseek.table import Table
 
     day = today.date() if today else None
-    settled = load_config(None, {}, trust=trust)
+    settled = load_config(None, read_headers(headers), trust=trust)
     tell_keys(settled, judge)
 
     async def job() -> dict[str, Any]:
@@ -97,7 +106,7 @@ def score(
 @click.option("--prompts", help="Prompt profile: default, wideseek-r1, nano, or a folder.  [default: the model's own]")
 @click.option("--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Attempts at one time.")
 @click.option("--max-tokens", type=click.IntRange(1), help="End the whole run after so many tokens,")
-@click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="... US dollars (prices are configured),")
+@click.option("--max-usd", type=click.FloatRange(0, min_open=True), help="... US dollars (list prices, or your own),")
 @click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="... seconds,")
 @click.option("--max-calls", type=click.IntRange(1), help="... model calls.")
 @_JUDGE
@@ -105,6 +114,7 @@ def score(
 @_DATA
 @click.option("--out", "-o", type=FOLDER, help="Run folder; the same again goes on.  [default: a new one under runs/]")
 @click.option("--config", type=FOLDER, help="A TOML file.  [default: wideseek.toml here, if there]")
+@HEADER
 @click.option("--set", "settings", multiple=True, help="Any key of `wideseek config`: --set sub.max_turns=8.")
 @TRUST
 @JSON
@@ -122,6 +132,7 @@ def evaluate(
     data: Path | None,
     out: Path | None,
     config: Path | None,
+    headers: tuple[str, ...],
     settings: tuple[str, ...],
     trust: bool,
     as_json: bool,
@@ -140,7 +151,7 @@ def evaluate(
     from wideseek.evals.metrics import summary_table
     from wideseek.evals.run import evaluate_bench
 
-    settled = _config(config, options, settings, trust)
+    settled = _config(config, options, settings, headers, trust)
     tell_keys(settled, settled.model, settled.sub_model, judge)
     folder = out or _new_folder(bench)
 
@@ -235,12 +246,14 @@ def audit(
     return 1 if found.overlaps else 0
 
 
-def _config(config: Path | None, options: dict[str, Any], settings: tuple[str, ...], trust: bool) -> Config:
+def _config(
+    config: Path | None, options: dict[str, Any], settings: tuple[str, ...], headers: tuple[str, ...], trust: bool
+) -> Config:
     from wideseek.api import SHORT_NAMES
-    from wideseek.config import read_overrides
+    from wideseek.config import read_headers, read_overrides
 
     given = {SHORT_NAMES.get(name, name): value for name, value in options.items() if value is not None}
-    return load_config(config, given | read_overrides(settings), trust=trust)
+    return load_config(config, given | read_overrides(settings) | read_headers(headers), trust=trust)
 
 
 @asynccontextmanager

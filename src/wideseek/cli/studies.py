@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wideseek.cli.options import DEBUG, FOLDER, INTERRUPTED, JSON, print_json, say
+from wideseek.cli.options import DEBUG, FOLDER, HEADER, INTERRUPTED, JSON, print_json, say
 from wideseek.cli.trusting import TRUST, load_config, tell_keys
 from wideseek.errors import BadInput, BudgetEnded
 
@@ -66,6 +66,7 @@ def _study_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--data", type=FOLDER, envvar="WIDESEEK_BENCHES", help="Folder of benchmark data."),
         click.option("--out", "-o", type=FOLDER, required=True, help="Folder of the study; both kinds may share one."),
         click.option("--config", type=FOLDER, help="A TOML file.  [default: wideseek.toml here, if there]"),
+        HEADER,
         click.option("--set", "settings", multiple=True, help="Any key of `wideseek config`: --set sub.max_turns=8."),
         TRUST,
         JSON,
@@ -196,18 +197,19 @@ def _study(
     data: Path | None,
     out: Path,
     config: Path | None,
+    headers: tuple[str, ...],
     settings: tuple[str, ...],
     trust: bool,
     as_json: bool,
     **options: Any,
 ) -> int:
     from wideseek.api import run
-    from wideseek.config import read_overrides
+    from wideseek.config import read_headers, read_overrides
     from wideseek.evals.run import evaluate_bench
     from wideseek.evals.study_page import points_table, write_study
 
     given = {name: value for name, value in options.items() if value is not None}
-    settled = load_config(config, given | read_overrides(settings), trust=trust)
+    settled = load_config(config, given | read_overrides(settings) | read_headers(headers), trust=trust)
     tell_keys(settled, settled.model, settled.sub_model)
 
     async def evaluate(point: Config, folder: Path) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from wideseek.cli.options import DEBUG, FOLDER, INTERRUPTED, JSON, print_json, say
+from wideseek.cli.options import DEBUG, FOLDER, HEADER, INTERRUPTED, JSON, print_json, say
 from wideseek.cli.trusting import tell_keys
 from wideseek.errors import BadInput, BudgetEnded
 
@@ -24,13 +24,22 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Train a model from a TOML configuration.")
 @click.argument("config", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@HEADER
 @click.option("--set", "settings", multiple=True, help="Any key of the configuration: --set steps=500.")
 @click.option("--out", "-o", type=FOLDER, help="Folder of the training, if not the configuration's.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in that folder.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 @JSON
 @DEBUG
-def train(config: Path, settings: tuple[str, ...], out: Path | None, resume: bool, quiet: bool, as_json: bool) -> None:
+def train(
+    config: Path,
+    headers: tuple[str, ...],
+    settings: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     """Train as the TOML file CONFIG says, and print the folder of the trained model.
 
     kind = "sft" clones behaviour from saved rollouts: of the scripted expert, of a large model, of earlier training.
@@ -38,11 +47,12 @@ def train(config: Path, settings: tuple[str, ...], out: Path | None, resume: boo
     The folder of a training holds metrics.jsonl, TensorBoard files, checkpoints, and at the end model/, which plain
     transformers loads. After Ctrl-C or a kill, the same command with --resume goes on.
     """
-    from wideseek.config import read_overrides
+    from wideseek.config import read_headers, read_overrides
     from wideseek.train.log import read_metrics
     from wideseek.train.settings import load_settings
 
-    chosen = load_settings(config, {**read_overrides(settings), **({"out": str(out)} if out else {})})
+    given = {**read_overrides(settings), **read_headers(headers, "team.chat.headers")}
+    chosen = load_settings(config, {**given, **({"out": str(out)} if out else {})})
     try:
         model = run_training(chosen, resume=resume, quiet=quiet or as_json)
     except BudgetEnded as ending:

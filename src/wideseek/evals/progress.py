@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from wideseek.budget import money
 from wideseek.evals.run import Progress as Watched
 
 EVERY_S = 10.0  # seconds between two plain lines
@@ -73,8 +74,8 @@ def parts(state: Watched) -> list[str]:
     spent, limits = state.budget.spent, state.budget.limits
     if spent.tokens:
         said.append(f"{spent.tokens:,}" + (f" of {limits.tokens:,}" if limits.tokens else "") + " tokens")
-    if spent.usd or limits.usd:
-        said.append(f"${spent.usd:.2f}" + (f" of ${limits.usd:.2f}" if limits.usd else ""))
+    if cost := money(state.budget, 2):
+        said.append(cost)
     if limits.calls:
         said.append(f"{spent.calls:,} of {limits.calls:,} model calls")
     said.append(duration(state.seconds))

@@ -137,6 +137,8 @@ async def evaluate_bench(
     setup = make_setup(bench, config, trials=trials, judge=judge, today=today, split=split, limit=limit, kind=kind)
     budget = Budget(Limits(**config.budget.model_dump()))
     async with open_team(config, Journal(), budget) as team:
+        if budget.prices_of:
+            setup.notes.append(f"US dollars are counted with the list prices of {budget.prices_of}.")
         with _interruptible(budget) if handle_signals else nullcontext():
             return await evaluate(tasks, team, out, setup, judge=judge, concurrency=concurrency, watch=watch)
 

@@ -33,13 +33,17 @@ class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Prices(msgspec.Struct, frozen=True):
-    """US dollars per million tokens."""
+    """US dollars per million tokens. `cached` is for what the server has of the prompt already; `None`: no less."""
 
     prompt: float = 0.0
     completion: float = 0.0
+    cached: float | None = None
 
-    def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
-        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1e6
+    def usd(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> float:
+        """What a call costs; `cached_tokens` are among its `prompt_tokens`."""
+        cached = min(cached_tokens, prompt_tokens) if self.cached is not None else 0
+        prompt = self.prompt * (prompt_tokens - cached) + (self.cached or 0.0) * cached
+        return (prompt + self.completion * completion_tokens) / 1e6
 
 
 class Policy(Protocol):

@@ -20,7 +20,7 @@ from wideseek.policy.base import Prices, Sampling, ToolSchema
 from wideseek.policy.failures import ContextFull
 from wideseek.policy.reply import Choice, Reply, breaks_off, read_reply, read_said
 from wideseek.policy.server import MAX_BODY_MB, Server
-from wideseek.policy.wire import encode, native_messages, native_tools, text_messages, without_sent_back
+from wideseek.policy.wire import encode, native_messages, native_tools, sent_back, text_messages
 from wideseek.records import Completion, Message, ToolCall, Trajectory, Usage
 
 MIN_ROOM = 256  # tokens; with less left in the context no useful turn fits
@@ -87,27 +87,21 @@ class ChatPolicy:
         self._in_text = tool_calls == "text"
         self._prices = prices or Prices()
         self._extra = extra or {}
-        self._takes_thoughts = True  # until the server refuses them
+        self._takes_back = True  # the fields that it gave: until the server refuses them
+        self._streaming: dict[str, Any] = {}  # the fields that ask for a stream, once the server wants one
         self._says_endings = False  # whether the server has ever said why an answer ended
         self._cap_field = "max_completion_tokens" if _is_openai(base_url) else "max_tokens"
 
     async def complete(self, trajectory: Trajectory, tools: Sequence[ToolSchema]) -> Completion:
         """The next turn. Raises `PolicyRejected` and `PolicyUnavailable` with one line: where, what, what next.
 
-        A turn that says nothing, or only reasons, is asked for once more. Its `usage` then has the prompt of the last
-        request, which is what the context holds, and the answers and the money of both.
+        A turn that says nothing, or only reasons, is asked for once more, and costs both requests.
         """
         said = await self._turn(trajectory, tools)
         if said.text or said.tool_calls or said.truncated:
             return said
         again = await self._turn(trajectory, tools, sample=1)
-        spent, last = said.usage, again.usage
-        again.usage = Usage(
-            spent.calls + last.calls,
-            last.prompt_tokens,
-            spent.completion_tokens + last.completion_tokens,
-            spent.usd + last.usd,
-        )
+        again.last_usage, again.usage = again.usage, said.usage + again.usage
         return again
 
     async def _turn(self, trajectory: Trajectory, tools: Sequence[ToolSchema], sample: int = 0) -> Completion:
@@ -121,29 +115,42 @@ class ChatPolicy:
             reply, limit = await self._reply(trajectory, tools, cap, limit, sample)
         except ContextFull:
             return Completion(truncated="context", model=self.name, usage=Usage(calls=1))
-        return self._completion(reply, trajectory, length, limit, offered=bool(tools))
+        return self._completion(reply, trajectory, length, limit, tools)
 
     async def _reply(
         self, trajectory: Trajectory, tools: Sequence[ToolSchema], cap: int | None, limit: Limit, sample: int
     ) -> tuple[Reply, Limit]:
         """The server's reply, and which limit is reached if it was cut off for its length. Raises `ContextFull`.
 
-        A server that refuses the `tools` field is asked with the tools in the text, now and from then on.
+        What this server does not take is left out or asked in another way, now and from then on.
         """
-        request = await self._request(trajectory, tools, sample)
-        try:
+        while True:
+            request = await self._request(trajectory, tools, sample)
             try:
-                return await self._answer(request, cap), limit
-            except ContextFull:
-                if cap is None:
-                    raise
-                # The server's context may be shorter than ours: what it has left can be enough without our cap.
-                return await self._answer(request, None), "context"
-        except PolicyRejected as refusal:
-            if "tools" not in request or not _NO_TOOLS.search(str(refusal)):
-                raise
+                try:
+                    return await self._answer(request, cap), limit
+                except ContextFull:
+                    if cap is None:
+                        raise
+                    # The server's context may be shorter than ours: what it has left can be enough without our cap.
+                    return await self._answer(request, None), "context"
+            except PolicyRejected as refusal:
+                if not self._adapts(request, str(refusal)):
+                    raise _with_advice(request, refusal) from refusal
+
+    def _adapts(self, request: dict[str, Any], refusal: str) -> bool:
+        """Whether the next request will leave out what `refusal` says of this one; each is given up once."""
+        if "tools" in request and _NO_TOOLS.search(refusal):
             self._in_text = True
-            return await self._reply(trajectory, tools, cap, limit, sample)
+        elif "stream_options" in request and "stream_options" in refusal:
+            self._streaming = {"stream": True}
+        elif "stream" not in request and _MUST_STREAM.search(refusal):
+            self._streaming = {"stream": True, "stream_options": {"include_usage": True}}
+        elif _refuses_fields(refusal, sent_back(request["messages"])):
+            self._takes_back = False
+        else:
+            return False
+        return True
 
     async def close(self) -> None:
         """Close the connections."""
@@ -163,7 +170,10 @@ class ChatPolicy:
     async def _request(self, trajectory: Trajectory, tools: Sequence[ToolSchema], sample: int) -> dict[str, Any]:
         request: dict[str, Any] = {
             "model": self._model or (await self._server.served(None)).id,
-            "messages": text_messages(trajectory, tools) if self._in_text else native_messages(trajectory),
+            "messages": text_messages(trajectory, tools)
+            if self._in_text
+            else native_messages(trajectory, sent_back=self._takes_back),
+            **self._streaming,
         }
         if tools and not self._in_text:
             request["tools"] = native_tools(tools)
@@ -177,38 +187,20 @@ class ChatPolicy:
     async def _answer(self, request: dict[str, Any], cap: int | None) -> Reply:
         body = {**request, self._cap_field: cap, **self._extra}
         sent = {field: value for field, value in body.items() if value is not None}
-        if not self._takes_thoughts:
-            sent["messages"] = without_sent_back(sent["messages"])
-        try:
-            return await self._server.ask("/chat/completions", encode(sent), read_reply)
-        except PolicyRejected as refusal:
-            plain = without_sent_back(sent["messages"])
-            if plain == sent["messages"] or not _THOUGHTS.search(str(refusal)):
-                raise
-            reply = await self._server.ask("/chat/completions", encode({**sent, "messages": plain}), read_reply)
-            self._takes_thoughts = False
-            return reply
+        return await self._server.ask("/chat/completions", encode(sent), read_reply)
 
     # --------------------------------------------------------------------------------------------------- the reply
 
     def _completion(
-        self, reply: Reply, trajectory: Trajectory, length: int, limit: Limit, *, offered: bool
+        self, reply: Reply, trajectory: Trajectory, length: int, limit: Limit, tools: Sequence[ToolSchema]
     ) -> Completion:
         choice = reply.choice
-        reasoning, text, calls = read_said(choice.message, len(trajectory.turns), written=offered)
-        usage = self._usage(reply, length)
-        full = usage.tokens >= trajectory.context_tokens
-        truncated = self._truncated(choice, text, calls, "context" if full else limit)
-        return Completion(
-            text=text,
-            reasoning=reasoning,
-            tool_calls=calls,
-            sent_back=choice.message.sent_back,
-            truncated=truncated,
-            ending=f"finish_reason: {choice.word or 'none'}" if truncated == "cut" else "",
-            usage=usage,
-            model=reply.model or self.name,
-        )
+        said = read_said(choice.message, len(trajectory.turns), tools)
+        said.usage, said.model = self._usage(reply, length), reply.model or self.name
+        full = said.usage.tokens >= trajectory.context_tokens
+        said.truncated = self._truncated(choice, said.text, said.tool_calls, "context" if full else limit)
+        said.ending = f"finish_reason: {choice.word or 'none'}" if said.truncated == "cut" else ""
+        return said
 
     def _truncated(self, choice: Choice, text: str, calls: list[ToolCall], limit: Limit) -> Truncated | None:
         """What cut the turn off, if anything did.
@@ -233,7 +225,7 @@ class ChatPolicy:
         if completion is None:
             arguments = sum(len(encode(call.arguments)) // 4 for call in said.tool_calls)
             completion = arguments + estimated_tokens(said.text) + estimated_tokens(said.thought)
-        return Usage(1, prompt, completion, self._prices.usd(prompt, completion))
+        return Usage(1, prompt, completion, self._prices.usd(prompt, completion, counted.cached_tokens))
 
 
 _NO_TOOLS = re.compile(
@@ -241,7 +233,30 @@ _NO_TOOLS = re.compile(
     r"|tool choice requires|support tool use|tools param requires",  # vLLM, OpenRouter, llama.cpp
     re.IGNORECASE,
 )
-_THOUGHTS = re.compile(r"reasoning|thinking|thought|extra_content", re.IGNORECASE)  # in a refusal of such fields
+_MUST_STREAM = re.compile(
+    r"stream\W{1,4}(must|has to|should|needs to) be (set to )?\W?true|stream\W{0,3}=\W{0,3}false"  # Codex; ModelScope
+    r"|(only|just) supports? (the )?stream|non-?stream\w*|非流式|仅支持流式",  # DashScope and others
+    re.IGNORECASE,
+)
+_FOREIGN_FIELD = re.compile(
+    r"reasoning|thinking|thought|(extra|additional) (inputs?|fields?|propert)"
+    r"|(unknown|unrecognized|unexpected|unsupported) (name|field|key|parameter|argument|propert)",
+    re.IGNORECASE,
+)
+_WANTED = re.compile(r"missing|required|must (be|have|contain|include)|expected", re.IGNORECASE)
+
+
+def _refuses_fields(refusal: str, names: set[str]) -> bool:
+    """Whether a refusal speaks of the fields of these names that went back, and not of one that it lacks."""
+    named = any(re.search(rf"\b{re.escape(name)}\b", refusal) for name in names)
+    return bool(names) and (named or bool(_FOREIGN_FIELD.search(refusal))) and not _WANTED.search(refusal)
+
+
+def _with_advice(request: dict[str, Any], refusal: PolicyRejected) -> PolicyRejected:
+    """The refusal; where it may be of the tools, in words that are not known here, with what to try."""
+    if "tools" not in request or not re.search("tool|function", str(refusal), re.IGNORECASE):
+        return refusal
+    return PolicyRejected(f"{refusal}; if it takes no tools: --set chat.tool_calls=text")
 
 
 def _is_openai(base_url: str) -> bool:
@@ -267,7 +282,7 @@ def estimated_length(trajectory: Trajectory, tools: Sequence[ToolSchema]) -> int
     last = trajectory.turns[-1].completion if trajectory.turns else None
     # Reasoning was counted when it was said: it is in the next request where the server wants it back, else not.
     dropped = estimated_tokens(last.reasoning) if last and not last.sent_back else 0
-    counted = max(last.usage.prompt_tokens, last.usage.tokens - dropped) if last else 0
+    counted = max(last.held.prompt_tokens, last.held.tokens - dropped) if last else 0
     if counted:
         return counted + sum(_message_tokens(message) for message in trajectory.pending)
     return len(encode(tools)) // 4 + sum(_message_tokens(said) for said in trajectory.messages())

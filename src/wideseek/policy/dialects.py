@@ -8,16 +8,20 @@
     <｜tool▁call▁begin｜>NAME<｜tool▁sep｜> ...                 DeepSeek's
 
 They come as text where a server has no parser for its model. Arguments that cannot be read stay as they are, so that
-`calls.read_calls` finds what is wrong with them and the model is told.
+`calls.read_calls` finds what is wrong with them and the model is told. Values between tags have no quotes: the tool's
+schema says whether `1984` is a text or a number.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from wideseek.policy.calls import CALL, CALL_END
+from wideseek.policy.base import ToolSchema
+from wideseek.policy.calls import CALL, CALL_END, read_calls
+from wideseek.records import ToolCall
 
 _NAME = r"([\w.-]{1,64})"
 _FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
@@ -43,16 +47,28 @@ _JSON_AFTER = re.compile(
 _FRAMES = re.compile(r"<\|tool_calls_section_(?:begin|end)\|>|<｜tool▁calls▁(?:begin|end)｜>|<\|eo[mt]_id\|>")
 
 
-def in_one_dialect(text: str) -> str:
+def read_written(text: str, turn: int, tools: Sequence[ToolSchema]) -> tuple[str, list[ToolCall]]:
+    """The text without its calls, in whichever dialect, and the calls in order, as `calls.read_calls` gives them.
+
+    Other dialects than `<tool_call>{...}</tool_call>` are read only where `tools` were offered.
+    """
+    return read_calls(in_one_dialect(text, tools) if tools else text, turn)
+
+
+def in_one_dialect(text: str, tools: Sequence[ToolSchema] = ()) -> str:
     """`text` with the calls of other dialects in `<tool_call>` tags; any other text unchanged."""
+    types = {tool.name: tool.parameters.get("properties", {}) for tool in tools}
     bare = _calls_of_json(_FENCE.sub("", text.strip()), alone=True)
     if bare:
         return bare
     for pattern in _WITH_NAME:
         text = pattern.sub(lambda found: _call(found[1], _FENCE.sub("", found[2].strip())), text)
     text = _JSON_AFTER.sub(lambda found: _calls_of_json(found[1]), text)
-    text = _FUNCTION.sub(lambda found: _call(found[1], _parameters(found[2])), text)
-    text = _GLM.sub(lambda found: _call(found[1], json.dumps(_values(_GLM_ARGUMENT.findall(found[2])))), text)
+    text = _FUNCTION.sub(lambda found: _call(found[1], _parameters(found[2], types.get(found[1], {}))), text)
+    text = _GLM.sub(
+        lambda found: _call(found[1], json.dumps(_values(_GLM_ARGUMENT.findall(found[2]), types.get(found[1], {})))),
+        text,
+    )
     return _FRAMES.sub("", text)
 
 
@@ -84,18 +100,30 @@ def _object(value: Any) -> str:
     return _call(value["name"], json.dumps(arguments))
 
 
-def _parameters(body: str) -> str:
+def _parameters(body: str, types: dict[str, Any]) -> str:
     named = _PARAMETER.findall(body)
-    return json.dumps(_values(named)) if named else body.strip()
+    return json.dumps(_values(named, types)) if named else body.strip()
 
 
-def _values(named: list[tuple[str, str]]) -> dict[str, Any]:
-    return {key.strip(): _value(text.strip()) for key, text in named}
+def _values(named: list[tuple[str, str]], types: dict[str, Any]) -> dict[str, Any]:
+    return {key.strip(): _value(text.strip(), types.get(key.strip())) for key, text in named}
 
 
-def _value(text: str) -> Any:
-    """A value written without quotes: JSON where it is, else a text."""
+def _value(text: str, schema: Any) -> Any:
+    """A value written without quotes: a text where its schema takes texts, else JSON where it is JSON."""
+    allowed = _types(schema)
+    if "string" in allowed and not (text == "null" and "null" in allowed):
+        return text
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def _types(schema: Any) -> set[str]:
+    """The JSON types that a schema allows; empty where it does not say."""
+    if not isinstance(schema, dict):
+        return set()
+    own = schema.get("type", [])
+    either = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    return {own} if isinstance(own, str) else set(own).union(*map(_types, either))

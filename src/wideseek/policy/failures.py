@@ -6,7 +6,7 @@
     status 408, 409, 425, 429 or 5xx                                                 `FailedTry`, with its `Retry-After`
     status 400, 413, 422 or 500, with a text that says "too long" in any server's words    `ContextFull`
     status 400, since the model's call could not be read there (a bad sample)        `FailedTry`
-    status 429 that waiting does not mend (an empty account, a daily limit); every
+    status 429 that waiting does not mend (an empty account, the share of a day); every
     other error status                                                               `Refused`
 
 Texts of servers are given on one line and shortened: they become part of an error's one line.
@@ -39,12 +39,23 @@ _TOO_LONG = re.compile(
 )
 
 
-_SPENT = re.compile(
-    r"insufficient_quota|exceeded_current_quota|insufficient.{0,10}(balance|credit|funds)"
-    r"|credit balance|suspended|in arrears|欠费|余额不足|per[ -]day|daily (limit|quota)|\b[TR]PD\b|request too large",
+SHORT_WAIT_S = 120.0  # a server that names no longer wait is believed: waiting mends it
+
+_SPENT_CODE = re.compile(
+    r"insufficient_quota|exceeded_current_quota|insufficient_balance|billing_\w*limit|arrearage|\b1113\b|PerDay",
     re.IGNORECASE,
 )
-"""Of a 429: the account is empty, the day's share is used, or one request is above a minute's share."""
+"""Codes of a 429 that waiting does not mend: OpenAI's, Moonshot's, DashScope's, Zhipu's; the quota of Gemini's day."""
+
+_TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
+_SHARE = re.compile(r"limit:?\s*(\d+).*?requested:?\s*(\d+)", re.IGNORECASE)  # OpenAI and Groq: of a minute or a day
+_OF_A_MINUTE = re.compile(r"per[ -]?(min|sec)|\b[TR]PM\b|a minute", re.IGNORECASE)
+_SPENT_WORDS = re.compile(
+    r"insufficient.{0,10}(balance|credit|funds)|credit balance|suspended|in arrears|欠费|余额不足"
+    r"|per[ -]day|daily (limit|quota)|\b[TR]PD\b",
+    re.IGNORECASE,
+)
+"""Words of a 429 that waiting does not mend: the account is empty, or the day's share is used."""
 
 _BAD_SAMPLE = re.compile(r"tool_use_failed|failed_generation|malformed_function_call", re.IGNORECASE)
 """Of a 400: the model wrote a call that its own server cannot read (Groq). It is a bad sample, not a bad request."""
@@ -77,10 +88,20 @@ def failure_of(status: int, retry_after: str | None, payload: bytes) -> FailedTr
         return ContextFull()
     if status == 400 and _BAD_SAMPLE.search(f"{code} {message}"):
         return FailedTry(f"{status} {message}")
-    spent = status == 429 and _SPENT.search(f"{code} {message}")
-    if status >= 500 or (status in RETRIED and not spent):
-        return FailedTry(f"{status} {message}", retry_after=_seconds(retry_after))
+    wait_s = _seconds(retry_after)
+    if status >= 500 or (status in RETRIED and not (status == 429 and _is_spent(message, code, wait_s))):
+        return FailedTry(f"{status} {message}", retry_after=wait_s)
     return Refused(status, message)
+
+
+def _is_spent(message: str, codes: str, wait_s: float | None) -> bool:
+    """Whether waiting does not mend a 429. Codes come before words, and a short wait that it names before words too."""
+    share = _SHARE.search(message)
+    if _SPENT_CODE.search(codes) or _TOO_LARGE.search(message) or (share and int(share[1]) < int(share[2])):
+        return True
+    if (wait_s is not None and wait_s <= SHORT_WAIT_S) or _OF_A_MINUTE.search(message):
+        return False
+    return bool(_SPENT_WORDS.search(message))
 
 
 def server_message(payload: bytes) -> tuple[str, str]:
@@ -89,6 +110,8 @@ def server_message(payload: bytes) -> tuple[str, str]:
         body = msgspec.json.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _excerpt(payload), ""
+    if isinstance(body, list) and body:  # Gemini's
+        body = body[0]
     return error_message(body.get("error", body) if isinstance(body, dict) else body)
 
 
@@ -100,7 +123,15 @@ def error_message(error: Any) -> tuple[str, str]:
     behind = error.get("metadata")
     if isinstance(behind, dict) and behind.get("raw"):  # OpenRouter: what the provider behind it said
         message = f"{message}: {behind['raw']}"
-    return one_line(str(message)), f"{error.get('code')} {error.get('type')}"
+    return one_line(str(message)), f"{error.get('code')} {error.get('type')} {' '.join(_quotas(error))}"
+
+
+def _quotas(error: dict[str, Any]) -> list[str]:
+    """The names of the quotas that Gemini says are used up: `GenerateRequestsPerDayPerProjectPerModel-FreeTier` ..."""
+    details = error.get("details")
+    found = [part.get("violations") for part in details if isinstance(part, dict)] if isinstance(details, list) else []
+    violations = [one for several in found if isinstance(several, list) for one in several]
+    return [str(one.get("quotaId")) for one in violations if isinstance(one, dict)]
 
 
 def upstream_failure(error: Any) -> FailedTry | ContextFull:

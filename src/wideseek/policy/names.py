@@ -4,6 +4,7 @@
     nano, nano-base                 the models that come with the package, run in this process
     local/FOLDER, local/HUB_NAME    a Hugging Face model, run in this process
     PROVIDER/NAME                   a server from the provider table: openai/NAME, ollama/NAME ... (`PROVIDERS`)
+    azure/DEPLOYMENT                a deployment of the resource in AZURE_OPENAI_ENDPOINT
     http://HOST:PORT/v1#NAME        any OpenAI-compatible server; https too
     http://HOST:PORT/v1             the same, with the one model that it serves (asked at first use)
     tokens+SERVER                   SERVER, written as above, asked by token ids (vLLM or SGLang): for training
@@ -98,10 +99,17 @@ def _by_url(name: str) -> ModelName:
 def _by_provider(name: str, provider: Provider, model: str, environ: Mapping[str, str]) -> ModelName:
     elsewhere = without_login(environ.get(provider.base_url_env or "", "").strip())
     where = f"{provider.base_url_env}={elsewhere!r}" if elsewhere else f"model {name!r}"
-    key_needed = provider.key_env is not None and not elsewhere
+    key_needed = provider.key_env is not None and not (elsewhere and provider.base_url)
     if not model and key_needed:
         raise BadInput(f"model {name!r}: which one? write {name.rstrip('/')}/NAME")
+    if not elsewhere and not provider.base_url:
+        raise BadInput(
+            f"model {name!r}: on which resource? set the environment variable {provider.base_url_env} to "
+            f"https://RESOURCE.openai.azure.com, and {provider.key_env} to its key"
+        )
     base_url = _base_url(elsewhere or provider.base_url, where)
+    if provider.path and not urlsplit(base_url).path.strip("/"):
+        base_url = f"{base_url.rstrip('/')}{provider.path}"
     return ModelName("chat", name, base_url, model or None, provider.key_env or FALLBACK_KEY, key_needed)
 
 

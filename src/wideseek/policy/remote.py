@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -41,8 +41,8 @@ class RemoteSampler:
       time of asking, so wait for what is in flight before a push, or count its tokens as the older version's.
     * `context_tokens` is unlimited until the server has been asked.
     * `vocab_size` is how many tokens the tokenizer has: an id beyond is none of its tokens. Unknown by default.
-    * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency`, `backoff_s` and `max_body_mb` say how the server is
-      reached (`Server`).
+    * `key`, `key_env`, `timeout_s`, `attempts`, `concurrency`, `backoff_s`, `max_body_mb` and `headers` say how the
+      server is reached (`Server`).
     """
 
     more_context = "serve more context"
@@ -63,6 +63,7 @@ class RemoteSampler:
         concurrency: int = 64,
         backoff_s: float = 0.5,
         max_body_mb: float = MAX_BODY_MB,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         server = functools.partial(
             Server,
@@ -73,6 +74,7 @@ class RemoteSampler:
             concurrency=concurrency,
             backoff_s=backoff_s,
             max_body_mb=max_body_mb,
+            headers=headers,
         )
         self._server = server(base_url)
         self._native = server(self._server.base_url.removesuffix("/v1"))  # SGLang's `/generate` stands beside `/v1`

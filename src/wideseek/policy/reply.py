@@ -14,23 +14,30 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from wideseek.policy.calls import call_id, read_arguments, read_calls, split_reasoning
-from wideseek.policy.dialects import in_one_dialect
+from wideseek.policy.base import ToolSchema
+from wideseek.policy.calls import THINK, THINK_END, call_id, read_arguments, split_reasoning
+from wideseek.policy.dialects import read_written
 from wideseek.policy.failures import FailedTry, one_line, upstream_failure
-from wideseek.records import ToolCall
+from wideseek.records import Completion, ToolCall
 
-KEPT = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "extra_content")
-"""Fields of a message or a call that servers want back as they gave them: DeepSeek and Kimi refuse a call without its
-reasoning, Gemini one without the signature of its thought (`extra_content`)."""
+OWN = frozenset({"role", "content", "tool_calls", "id", "type", "function", "index"})
+"""The fields of a message or a call that are OpenAI's own, and that are written from the records."""
+
+ONLY_SAID = frozenset({"refusal", "annotations", "citations", "audio", "images", "function_call", "name"}) | frozenset(
+    {"logprobs", "token_ids", "parsed", "parsed_arguments", "stop_reason"}
+)
+"""Fields that no server takes in a request. Every other one that is not `OWN` goes back to the server as it came: it
+may refuse a call without them. DeepSeek and Kimi want the reasoning, Gemini the signature of a thought
+(`extra_content`), gateways the same under names of their own."""
 
 
 class NativeCall(msgspec.Struct):
-    """A call of the `tool_calls` field. `sent_back` has its `KEPT` fields."""
+    """A call of the `tool_calls` field. `sent_back` has the fields that the server may want back."""
 
     id: str = ""
     name: str = ""
@@ -97,6 +104,7 @@ class Counted(msgspec.Struct):
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int = 0  # those of the prompt that cost less, since the server had them already
 
 
 class Reply(msgspec.Struct):
@@ -129,8 +137,13 @@ def read_reply(payload: bytes) -> Reply:
         raise FailedTry(f"the server gave the answer up (finish_reason: {choice.word})")
     usage = body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
-    counted = Counted(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
-    return Reply(choice, counted, _text(body.get("model")))
+    return Reply(choice, _counted(usage), _text(body.get("model")))
+
+
+def _counted(usage: dict[str, Any]) -> Counted:
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else usage.get("prompt_cache_hit_tokens")
+    return Counted(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached) or 0)
 
 
 def _body(payload: bytes) -> Any:
@@ -189,7 +202,7 @@ def _assembled(events: list[Any]) -> dict[str, Any]:
     """One answer from the events of a stream: deltas are joined, the last usage and the last ending count."""
     whole: dict[str, Any] = {}
     message: dict[str, Any] = {}
-    calls: dict[Any, dict[str, Any]] = {}
+    calls: list[dict[str, Any]] = []
     choice: dict[str, Any] = {}
     for event in events:
         if not isinstance(event, dict):
@@ -200,16 +213,34 @@ def _assembled(events: list[Any]) -> dict[str, Any]:
         delta = part.get("delta") or part.get("message") or {}
         for call in delta.get("tool_calls") or () if isinstance(delta, dict) else ():
             if isinstance(call, dict):
-                _join(calls.setdefault(call.get("index", len(calls)), {}), call)
+                _join(_begun(calls, call), call)
         if isinstance(delta, dict) and delta:
             choice["message"] = message
             _join(message, {name: value for name, value in delta.items() if name != "tool_calls"})
     if calls:
-        message["tool_calls"] = list(calls.values())
+        message["tool_calls"] = calls
     return whole | {"choices": [choice]}
 
 
-_SAID_ONCE = frozenset({"role", "id", "type", "index", "name"})
+def _begun(calls: list[dict[str, Any]], delta: dict[str, Any]) -> dict[str, Any]:
+    """The call that a delta goes on with; a new one for another index or another id.
+
+    Some servers leave the index out, and some give every call the same one.
+    """
+    index, id = delta.get("index"), delta.get("id")
+    call: dict[str, Any]
+    for call in reversed(calls):
+        if index is not None and call.get("index") != index:
+            continue
+        known = call.get("id")
+        if not id or id == known or (not known and index is not None):
+            return call
+    begun: dict[str, Any] = {}
+    calls.append(begun)
+    return begun
+
+
+_SAID_ONCE = frozenset({"role", "id", "type", "index", "name", "format"})
 
 
 def _join(whole: dict[str, Any], delta: dict[str, Any]) -> None:
@@ -217,13 +248,23 @@ def _join(whole: dict[str, Any], delta: dict[str, Any]) -> None:
     for name, value in delta.items():
         before = whole.get(name)
         if isinstance(before, list) and isinstance(value, list):
-            whole[name] = before + value
+            _join_parts(before, value)
         elif isinstance(before, dict) and isinstance(value, dict):
             _join(before, value)
         elif isinstance(before, str) and isinstance(value, str) and name not in _SAID_ONCE:
             whole[name] = before + value
-        elif value is not None and (value or name not in _SAID_ONCE):
+        elif value is not None and not (value == "" and name in _SAID_ONCE):
             whole[name] = value
+
+
+def _join_parts(before: list[Any], value: list[Any]) -> None:
+    """Add the parts of a list: one that has the last part's index goes on with it."""
+    for part in value:
+        last = before[-1] if before else None
+        if isinstance(part, dict) and isinstance(last, dict) and part.get("index", part) == last.get("index"):
+            _join(last, part)
+        else:
+            before.append(part)
 
 
 # ------------------------------------------------------------------------------------------------------ the message
@@ -249,7 +290,7 @@ def _native(call: dict[str, Any]) -> NativeCall:
 
 
 def _kept(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: fields[name] for name in KEPT if fields.get(name)}
+    return {name: value for name, value in fields.items() if value and name not in OWN | ONLY_SAID}
 
 
 def _plain(value: Any) -> str:
@@ -269,29 +310,49 @@ def breaks_off(text: str) -> bool:
     return fences % 2 == 1 or (last.startswith("|") and not last.endswith("|"))
 
 
-def read_said(said: Said, turn: int, *, written: bool) -> tuple[str, str, list[ToolCall]]:
-    """Reasoning, text and calls of the message; calls `written` in the text are read if there can be any.
+def read_said(said: Said, turn: int, tools: Sequence[ToolSchema]) -> Completion:
+    """Reasoning, text, calls and fields to send back; calls in the text are read if `tools` were offered.
 
-    A call that stands in the text and in the field is one call; beside good calls a lone mark in the text is none.
+    A call that stands in the text and in the field is one call. Reasoning that came in the text goes back in the text.
     """
     thought, text = split_reasoning(said.text)
-    calls = list(_native_calls(said.tool_calls))
-    if written:
-        text, others = read_calls(in_one_dialect(text), turn)
+    calls, sent_back = list(_native_calls(said.tool_calls)), said.sent_back
+    if tools:
+        text, others = read_written(text, turn, tools)
         calls += _further(others, calls)
-    return "\n\n".join(filter(None, (said.thought, thought))), text, _with_ids(calls, turn)
+    if thought:
+        sent_back = sent_back | {"content": f"{THINK}\n{thought}\n{THINK_END}\n\n{text}"}
+    reasoning = "\n\n".join(filter(None, (said.thought, thought)))
+    return Completion(text=text, reasoning=reasoning, tool_calls=_with_ids(calls, turn), sent_back=sent_back)
 
 
 def _further(others: Iterable[ToolCall], calls: list[ToolCall]) -> list[ToolCall]:
-    """Those of `others` that say something which `calls` do not: the same request, or no name beside one, is none."""
+    """Those of `others` that are not the trace of one of `calls`: the same request, a part of it, or its remains.
+
+    Each call leaves one trace at most, so a second malformed one is a call, and is answered with what is wrong.
+    """
     left = [(call.name, call.arguments) for call in calls]
     further = []
-    for call in others:
-        if not call.malformed and (call.name, call.arguments) in left:
-            left.remove((call.name, call.arguments))
-        elif not (call.malformed and calls and call.name in ("", *(one.name for one in calls))):
+    for call in sorted(others, key=lambda call: (bool(call.malformed), (call.name, call.arguments) not in left)):
+        trace = next((one for one in left if _is_trace(call, *one)), None)
+        if trace is None:
             further.append(call)
+        else:
+            left.remove(trace)
     return further
+
+
+def _is_trace(call: ToolCall, name: str, arguments: dict[str, Any]) -> bool:
+    return call.name in ("", name) if call.malformed else call.name == name and _is_part(call.arguments, arguments)
+
+
+def _is_part(value: Any, whole: Any) -> bool:
+    """Whether a JSON value asks for nothing that `whole` does not ask for."""
+    if isinstance(value, dict) and isinstance(whole, dict):
+        return all(key in whole and _is_part(item, whole[key]) for key, item in value.items())
+    if isinstance(value, list) and isinstance(whole, list):
+        return all(item in whole for item in value)
+    return bool(value == whole)
 
 
 def _native_calls(calls: list[NativeCall]) -> Iterator[ToolCall]:

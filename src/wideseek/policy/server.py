@@ -25,7 +25,7 @@ from wideseek.errors import PolicyRejected, PolicyUnavailable
 from wideseek.policy.failures import ContextFull, FailedTry, Refused, failure_of, server_message
 from wideseek.policy.pool import CONNECT_S
 from wideseek.policy.transport import Transport
-from wideseek.redaction import login_of, withhold, without_login
+from wideseek.redaction import header_value, login_of, withhold, without_login
 
 LONGEST_BACKOFF_S = 30.0
 LONGEST_RETRY_AFTER_S = 120.0
@@ -45,7 +45,8 @@ class Server:
     * `timeout_s` bounds one try from connecting to the last byte, `attempts` counts tries, `backoff_s` is the first
       wait between two (it doubles, up to 30 s). `concurrency` is the most tries that run at once.
     * `max_body_mb` bounds an answer's body in megabytes (10^6 bytes) as it is once unpacked.
-    * `headers` are sent with every request, and replace our own of the same name. A query in `base_url` (Azure's
+    * `headers` are sent with every request, and replace our own of the same name; a value that was not written down
+      (`redaction.without_secret`) is the one that this process was given. A query in `base_url` (Azure's
       `?api-version=...`) stands behind the path of every request.
     """
 
@@ -65,7 +66,7 @@ class Server:
         address, _, query = base_url.partition("?")
         self.base_url = without_login(address.rstrip("/"))
         self._query = f"?{query}" if query else ""
-        self._more_headers = headers or {}
+        self._more_headers = dict(headers or {})
         self._key, self._key_env = key, key_env
         self._timeout_s, self._attempts, self._backoff_s = timeout_s, attempts, backoff_s
         self._concurrency, self._max_body_mb = concurrency, max_body_mb
@@ -174,7 +175,14 @@ class Server:
             headers["api-key"] = self._key
         replaced = {name.lower() for name in self._more_headers}
         kept = {name: value for name, value in headers.items() if name.lower() not in replaced}
-        return {**kept, **self._more_headers}
+        return {**kept, **{name: self._given(name, value) for name, value in self._more_headers.items()}}
+
+    @staticmethod
+    def _given(name: str, value: str) -> str:
+        given = header_value(value)
+        if given is None:
+            raise PolicyRejected(f"header {name}: its value was not kept: give it again by --header '{name}: ...'")
+        return given
 
     # --------------------------------------------------------------------------------------------- the error's line
 

@@ -24,6 +24,7 @@ from wideseek.concurrency import LOADING
 from wideseek.errors import BadInput, as_bad_input
 from wideseek.policy.base import ToolSchema
 from wideseek.policy.calls import CALL, CALL_END, THINK, THINK_END, read_calls, render_call, split_reasoning
+from wideseek.policy.dialects import read_written
 from wideseek.policy.marks import broken
 from wideseek.records import Completion, Message, ToolCall, Trajectory
 
@@ -120,12 +121,17 @@ class ChatTemplate:
 
     # ----------------------------------------------------------------------------------------------------- reading
 
-    def read(self, ids: Sequence[int], turn: int = 0) -> tuple[str, str, list[ToolCall]]:
-        """Reasoning, text and tool calls of a turn's sampled ids (the end-of-turn token may be among them)."""
+    def read(
+        self, ids: Sequence[int], turn: int = 0, tools: Sequence[ToolSchema] = ()
+    ) -> tuple[str, str, list[ToolCall]]:
+        """Reasoning, text and tool calls of a turn's sampled ids (the end-of-turn token may be among them).
+
+        Calls in another dialect are read where `tools` were offered, as of a chat server.
+        """
         said = self.text(ids[:-1] if ids and ids[-1] in self.stop_ids else ids)
         # Where the prompt has opened the thinking, a turn that was cut off in it holds neither of the two tags.
         reasoning, rest = split_reasoning(THINK + said if self._speak.endswith(THINK) else said)
-        text, calls = read_calls(rest, turn)
+        text, calls = read_written(rest, turn, tools)
         return reasoning, text, calls
 
     def count(self, text: str) -> int:

@@ -119,7 +119,7 @@ class TokenPolicy:
             return self._full(trajectory, len(ids), delta, self.sampler.context_tokens)
         if len(sampled.ids) < request.max_new:
             limit = "context"
-        return self._completion(delta, len(ids), sampled, turn, limit)
+        return self._completion(delta, len(ids), sampled, turn, limit, tools)
 
     async def close(self) -> None:
         await self.sampler.close()
@@ -162,8 +162,16 @@ class TokenPolicy:
             logprobs=[],
         )
 
-    def _completion(self, delta: list[int], prompt: int, sampled: Sampled, turn: int, limit: Limit) -> Completion:
-        reasoning, text, calls = self.template.read(sampled.ids, turn)
+    def _completion(
+        self,
+        delta: list[int],
+        prompt: int,
+        sampled: Sampled,
+        turn: int,
+        limit: Limit,
+        tools: Sequence[ToolSchema],
+    ) -> Completion:
+        reasoning, text, calls = self.template.read(sampled.ids, turn, tools)
         mixed = len(set(sampled.versions)) > 1
         return Completion(
             text=text,

@@ -27,9 +27,11 @@ def native_tools(tools: Sequence[ToolSchema]) -> list[dict[str, Any]]:
     return [{"type": "function", "function": schema} for schema in tools]
 
 
-def native_messages(trajectory: Trajectory) -> list[dict[str, Any]]:
+def native_messages(trajectory: Trajectory, *, sent_back: bool = True) -> list[dict[str, Any]]:
+    """The conversation in OpenAI's fields, and what its server wants `sent_back`: reasoning, signatures of thoughts."""
     return [
-        _native_turn(said) if isinstance(said, Completion) else _native_message(said) for said in trajectory.messages()
+        _native_turn(said, sent_back) if isinstance(said, Completion) else _native_message(said)
+        for said in trajectory.messages()
     ]
 
 
@@ -39,35 +41,29 @@ def _native_message(message: Message) -> dict[str, Any]:
     return {"role": message.role, "content": message.text}
 
 
-def _native_turn(completion: Completion) -> dict[str, Any]:
-    """An assistant's message, with the fields that its server wants back.
-
-    Malformed calls are in it, so that their error replies have an id to refer to.
-    """
-    turn: dict[str, Any] = {"role": "assistant", "content": completion.text, **completion.sent_back}
+def _native_turn(completion: Completion, sent_back: bool) -> dict[str, Any]:
+    """An assistant's message. Malformed calls are in it, so that their error replies have an id to refer to."""
+    turn: dict[str, Any] = {"role": "assistant", "content": completion.text}
+    if sent_back:
+        turn |= completion.sent_back
     if completion.tool_calls:
         turn["tool_calls"] = [
             {
                 "id": call.id,
                 "type": "function",
                 "function": {"name": _allowed_name(call.name), "arguments": encode(call.arguments).decode()},
-                **call.sent_back,
+                **(call.sent_back if sent_back else {}),
             }
             for call in completion.tool_calls
         ]
     return turn
 
 
-def without_sent_back(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages in OpenAI's fields alone, for a server that takes no reasoning back."""
-    fields = ("role", "content", "tool_call_id", "tool_calls")
-    plain = [{name: message[name] for name in fields if name in message} for message in messages]
-    for message in plain:
-        if "tool_calls" in message:
-            message["tool_calls"] = [
-                {name: call[name] for name in ("id", "type", "function")} for call in message["tool_calls"]
-            ]
-    return plain
+def sent_back(messages: Sequence[dict[str, Any]]) -> set[str]:
+    """The names of the fields in `messages` that go back to the server as it gave them."""
+    calls = [call for message in messages for call in message.get("tool_calls", ())]
+    own = {"role", "content", "tool_calls", "tool_call_id", "id", "type", "function"}
+    return {name for one in (*messages, *calls) for name in one} - own
 
 
 def _allowed_name(name: str) -> str:

@@ -90,7 +90,7 @@ class Renderer:
         """
         ids: list[int] = []
         turns: list[int] = []
-        if not all(self._reads_as_recorded(turn.completion) for turn in run.turns):
+        if not all(self._reads_as_recorded(turn.completion, self._tools[run.role]) for turn in run.turns):
             run = _without_ids(run)
         for number, turn in enumerate(run.turns):
             before = self.template.delta(run, number, self._tools[run.role])
@@ -100,10 +100,10 @@ class Renderer:
             turns += [0] * len(before) + [number + 1 if trained else 0] * len(said)
         return Sample(np.array(ids, np.int32), np.array(turns, np.int16), rollout, run.role)
 
-    def _reads_as_recorded(self, completion: Completion) -> bool:
+    def _reads_as_recorded(self, completion: Completion, tools: Sequence[ToolSchema]) -> bool:
         if completion.completion_ids is None:
             return True
-        reasoning, text, calls = self.template.read(completion.completion_ids)
+        reasoning, text, calls = self.template.read(completion.completion_ids, tools=tools)
         said = [(call.name, call.arguments) for call in completion.tool_calls]
         return (completion.reasoning, completion.text, said) == (
             reasoning,
