@@ -218,8 +218,8 @@ async def test_each_cell_that_was_said_carries_its_evidence():
 
 
 async def test_right_cells_show_what_was_said_and_not_the_gold():
-    rows = await compared("| Height | NAME |\n|---|---|\n| 26 M | **bovbjerg** |")
-    assert [cell["said"] for cell in rows[0]["cells"]] == ["**bovbjerg**", "26 M"]
+    rows = await compared("| Height | NAME |\n|---|---|\n| 26 METRES | **bovbjerg** |")
+    assert [cell["said"] for cell in rows[0]["cells"]] == ["**bovbjerg**", "26 METRES"]
     assert rows[0]["is"] == "right"
 
 
