@@ -37,8 +37,7 @@ def check_servers(
         if headers or environ.get(variable, "").strip():
             secret = f"the header {headers[0]}" if headers else f"the key in {variable}"
             raise BadConfig(
-                f"{where}: {key} would send {secret} to {server!r}: "
-                f"if you know this server, {remedy} or set {TRUST}=1"
+                f"{where}: {key} would send {secret} to {server!r}: if you know this server, {remedy} or set {TRUST}=1"
             )
 
 
