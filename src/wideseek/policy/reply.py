@@ -223,21 +223,22 @@ def _assembled(events: list[Any]) -> dict[str, Any]:
 
 
 def _begun(calls: list[dict[str, Any]], delta: dict[str, Any]) -> dict[str, Any]:
-    """The call that a delta goes on with; a new one for another index or another id.
+    """The call that a delta goes on with; a new one where there is none."""
+    goes_on = [call for call in calls if _is_of(delta, call)]
+    if not goes_on:
+        calls.append({})
+    return calls[-1] if not goes_on else goes_on[-1]
+
+
+def _is_of(delta: dict[str, Any], call: dict[str, Any]) -> bool:
+    """Whether a delta belongs to `call`: another index or another id is another call.
 
     Some servers leave the index out, and some give every call the same one.
     """
-    index, id = delta.get("index"), delta.get("id")
-    call: dict[str, Any]
-    for call in reversed(calls):
-        if index is not None and call.get("index") != index:
-            continue
-        known = call.get("id")
-        if not id or id == known or (not known and index is not None):
-            return call
-    begun: dict[str, Any] = {}
-    calls.append(begun)
-    return begun
+    index, id, known = delta.get("index"), delta.get("id"), call.get("id")
+    if index is not None and call.get("index") != index:
+        return False
+    return not id or bool(id == known) or (not known and index is not None)
 
 
 _SAID_ONCE = frozenset({"role", "id", "type", "index", "name", "format"})
