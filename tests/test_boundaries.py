@@ -42,8 +42,9 @@ anything = st.recursive(
 FEW = settings(max_examples=60)
 
 
-def in_one_line(error: WideseekError) -> None:
+def in_one_line(error: WideseekError, about: str = "") -> None:
     assert "\n" not in str(error), str(error)
+    assert about in str(error)
     assert len(str(error)) < 2_000
 
 
@@ -194,8 +195,7 @@ def load(folder: Path) -> None:
         try:
             part(folder)
         except BadInput as error:
-            in_one_line(error)
-            assert str(folder) in str(error)
+            in_one_line(error, about=str(folder))
 
 
 FILES = (
