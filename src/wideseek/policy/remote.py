@@ -141,7 +141,7 @@ class RemoteSampler:
         """That the server kept to what it was asked for, with tokens that the tokenizer has."""
         if len(ids) > most:
             raise PolicyRejected(
-                f"{self._server.base_url}: returned {len(ids)} tokens where at most {most} were asked for: does a proxy "
+                f"{self._server.base_url}: returned {len(ids)} tokens where {most} were asked for: does a proxy "
                 "in between change requests?"
             )
         if ids and max(ids) >= self._vocab_size:
