@@ -42,10 +42,10 @@ anything = st.recursive(
 FEW = settings(max_examples=60)
 
 
-def in_one_line(error: WideseekError, place: str = "") -> None:
+def in_one_line(error: WideseekError, about: str = "") -> None:
     assert "\n" not in str(error), str(error)
+    assert about in str(error)
     assert len(str(error)) < 2_000
-    assert place in str(error)
 
 
 @contextmanager
@@ -195,7 +195,7 @@ def load(folder: Path) -> None:
         try:
             part(folder)
         except BadInput as error:
-            in_one_line(error, str(folder))
+            in_one_line(error, about=str(folder))
 
 
 FILES = (

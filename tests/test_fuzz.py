@@ -17,7 +17,7 @@ from tests.faulty_server import FaultyServer
 from tests.fuzz import Outputs
 from tests.helpers import QUESTION, lighthouse_pages
 from wideseek.api import Result, answer, ask_async, make_request
-from wideseek.errors import WideseekError
+from wideseek.errors import PolicyError
 from wideseek.export import write_result
 from wideseek.outcome import EXIT_CODES
 from wideseek.policy.base import Sampling, ToolSchema
@@ -101,7 +101,13 @@ async def served_runs(outputs: int, corpus: Path, folder: Path, seed: int = 0) -
         return web.Response(body=body.encode(), content_type="application/json")
 
     async with FaultyServer(said) as server:
-        options = {"chat__backoff_s": 0.0, "chat__attempts": 5, "corpus": corpus, "model": f"{server.url}#m", **LIMITS}
+        options = {
+            "chat__backoff_s": 0.001,
+            "chat__attempts": 5,
+            "corpus": corpus,
+            "model": f"{server.url}#m",
+            **LIMITS,
+        }
         while source.made < outputs:
             number = statuses.total()
             dialect = "text" if number % 4 == 0 else "native"
@@ -109,8 +115,8 @@ async def served_runs(outputs: int, corpus: Path, folder: Path, seed: int = 0) -
                 result = await ask_async(QUESTION, chat__tool_calls=dialect, **options)
                 use(result, folder, KINDS[number % len(KINDS)])
                 statuses[result.status] += 1
-            except WideseekError as error:  # a model that could not be understood from its first word on
-                statuses["refused" if "\n" not in str(error) else "refused in several lines"] += 1
+            except PolicyError as error:  # a model that could not be understood from its first word on
+                statuses["refused" if "\n" not in str(error) else str(error)] += 1
     return statuses
 
 
