@@ -40,10 +40,10 @@ train-demo: $(TRAIN)  ## Train the lead and subagents of nano-base by reinforcem
 		--out runs/train-demo
 
 test: $(DEV)  ## Run all tests (minutes)
-	$(BIN)/pytest -n auto -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "not slow"
 
 test-slow: $(DEV)  ## Run the long tests too
-	$(BIN)/pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
 lint: $(DEV)  ## Check format, lint, types and the import contract
 	$(BIN)/ruff format --check .
