@@ -10,20 +10,23 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from tests.faulty_server import FaultyServer, echo, refusal
+from tests.regex_work import steps
 from tests.test_chat import SEARCH, ask, completed, native_call, policy_for, refused
 from wideseek.assembly import open_policies, open_policy, price_day
 from wideseek.budget import Budget, Limits, money
 from wideseek.config import Config, read_headers, read_overrides
 from wideseek.errors import BadConfig, BadInput, PolicyRejected
-from wideseek.policy.base import ToolSchema
+from wideseek.policy import dialects
+from wideseek.policy.base import ToolSchema, sound
 from wideseek.policy.chat import ChatPolicy, estimated_length
 from wideseek.policy.failures import ContextFull, FailedTry, Refused, failure_of
 from wideseek.policy.names import key_for, parse_model
 from wideseek.policy.prices import price_list
 from wideseek.policy.remote import RemoteSampler
-from wideseek.policy.reply import Choice, Counted, Reply, Said
+from wideseek.policy.reply import Choice, Counted, Reply, Said, read_reply
 from wideseek.policy.token import Request
 from wideseek.records import Completion, Message, Usage
+from wideseek.redaction import withhold
 from wideseek.roles import SUB, Profile
 from wideseek.servers import PROVIDERS
 
@@ -547,6 +550,12 @@ async def test_a_secret_header_that_was_not_kept_is_asked_for_again():
         await policy.complete(ask(), ())
 
 
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Host", "Connection"])
+def test_a_header_that_belongs_to_the_connection_is_refused(name):
+    with pytest.raises(BadConfig, match="belongs to the connection"):
+        Config.merged({}, read_headers([f"{name}: 0"]))
+
+
 @pytest.mark.parametrize("line", [f"no colon {SECRET}", f"a b: {SECRET}", f": {SECRET}", f"X-Key: {SECRET}\r\nX: y"])
 def test_what_is_no_header_is_refused_without_showing_it(line):
     with pytest.raises(BadConfig) as error:
@@ -620,3 +629,54 @@ def test_the_tools_of_a_role_are_its_own_whatever_its_name():
     assert {face.tool for face in profile.faces(SUB).values()} == set(SUB.tools)
     fewer = replace(SUB, tools=("search",))
     assert {face.tool for face in profile.faces(fewer).values()} == {"search"}
+
+
+# ------------------------------------------------------------------------------------------------- hostile answers
+
+
+def streamed(*events: dict[str, object]) -> Said:
+    body = "".join(f"data: {json.dumps(event, ensure_ascii=False)}\n\n" for event in events) + "data: [DONE]\n\n"
+    return read_reply(body.encode()).choice.message
+
+
+def test_a_stream_is_cut_at_its_own_ends_of_lines_only():
+    text = "a\u2028b\u2029c\u0085d"
+    assert streamed({"choices": [{"delta": {"content": text}}]}).text == text
+
+
+def test_a_whole_message_at_the_end_of_a_stream_is_what_the_deltas_said():
+    deltas = [{"choices": [{"delta": {"content": part}}]} for part in ("| a |", " b |")]
+    last = {"choices": [{"message": {"content": "| a | b |"}, "finish_reason": "stop"}]}
+    assert streamed(*deltas, last).text == "| a | b |"
+
+
+@pytest.mark.parametrize("count", [2**60, 2**70, 1e300, 10**25])
+def test_a_count_of_tokens_beyond_any_request_is_none(count):
+    body = {"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": count, "completion_tokens": 7}}
+    counted = read_reply(json.dumps(body).encode()).usage
+    assert (counted.prompt_tokens, counted.completion_tokens) == (None, 7)
+
+
+@pytest.mark.parametrize(
+    ("message", "spent"),
+    [
+        ("tokens per min: Limit 1,000,000, Requested 2,000", False),
+        ("tokens per min: Limit 30,000, Requested 4000", False),
+        ("tokens per min: Limit 30,000, Requested 400,000", True),
+    ],
+)
+def test_a_share_is_read_with_its_commas(message, spent):
+    assert isinstance(failed(429, message=message), Refused) is spent
+
+
+@pytest.mark.parametrize("crafted", ["<tool_call>a<arg_key>", "<arg_key>a</arg_key><arg_value>", "<parameter=b>"])
+def test_marks_that_a_model_repeats_cost_no_more_than_their_length(crafted):
+    patterns = (dialects._GLM, dialects._GLM_ARGUMENT, dialects._PARAMETER)
+    once = sum(steps(pattern, crafted * 50) for pattern in patterns)
+    assert sum(steps(pattern, crafted * 200) for pattern in patterns) < 5 * once
+
+
+def test_a_secret_that_comes_in_escapes_or_in_the_pieces_of_a_stream_is_taken_out():
+    withhold("sk-in-pieces-123")
+    said = sound(Completion(text="| sk-in-pieces-123 |", reasoning="sk-in-pieces-123"), "m")
+    assert (said.text, said.reasoning) == ("| [secret] |", "[secret]")

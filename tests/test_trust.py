@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.faulty_server import FaultyServer
 from wideseek.assembly import keys_sent
 from wideseek.config import Config
-from wideseek.errors import BadConfig
+from wideseek.errors import BadConfig, BadInput
+from wideseek.policy.names import parse_model
 from wideseek.servers import PROVIDERS
-from wideseek.trust import check_servers, claims, remember
+from wideseek.trust import check_headers, check_servers, claims, remember
 
 SECRET = "sk-very-secret"
 STRANGER = "http://stranger.example/v1"
@@ -46,6 +49,7 @@ def refused(values: dict[str, Any], environ: dict[str, str], typed: dict[str, An
         ({"providers": {"mine": {"base_url": STRANGER}}}, "WIDESEEK_API_KEY"),
         ({"model": f"tokens+{STRANGER}#m"}, "WIDESEEK_API_KEY"),
         ({"sub_model": f" {STRANGER.upper()}#m"}, "WIDESEEK_API_KEY"),
+        ({"model": f" tokens+ {STRANGER}#m"}, "WIDESEEK_API_KEY"),
         ({"verify": f"{STRANGER}#m"}, "WIDESEEK_API_KEY"),
     ],
 )
@@ -289,3 +293,42 @@ def test_a_bundled_model_gets_no_line_about_keys(shell: Shell) -> None:
     code, said = shell.run("ask", "Which are there?", "--model", "expert", "-q")
     assert code in (0, 1, 3)
     assert "goes to" not in said
+
+
+SPACE = st.text(" \t\u00a0\u2003", max_size=2)
+
+
+@given(st.sampled_from(["", "tokens+"]), SPACE, SPACE, SPACE, st.sampled_from(["http", "HTTP", "https", "httpx", ""]))
+def test_whatever_is_read_as_a_server_is_a_claim(ids: str, before: str, between: str, after: str, scheme: str) -> None:
+    name = f"{before}{ids}{between}{scheme}://stranger.example/v1#m{after}"
+    try:
+        read = parse_model(name)
+    except BadInput:
+        return
+    assert read.base_url
+    assert claims({"model": name})
+
+
+def test_a_servers_address_on_this_machine_gets_no_secret_header_unasked() -> None:
+    found, typed = {"model": "http://127.0.0.1:9/v1#m"}, {"chat": {"headers": {"Authorization": SECRET}}}
+    assert refused({**found, **typed}, {}, typed)
+    assert refused(found, {}, {}) is None
+
+
+def test_a_strangers_file_says_not_as_whom_requests_are_made() -> None:
+    stranger = {"chat": {"headers": {"Authorization": "Bearer theirs", "X-Team": "a"}}}
+    with pytest.raises(BadConfig, match="chat.headers.Authorization"):
+        check_headers(stranger, {}, "wideseek.toml", environ={})
+    with pytest.raises(BadConfig, match="chat.headers.Authorization"):
+        check_headers(stranger, {}, "wideseek.toml", lambda question: False, environ={})
+    check_headers(stranger, {}, "wideseek.toml", lambda question: True, environ={})
+    check_headers(stranger, {"chat": {"headers": {"authorization": "mine"}}}, "wideseek.toml", environ={})
+    check_headers({"chat": {"headers": {"X-Team": "a"}}}, {}, "wideseek.toml", environ={})
+    check_headers({"chat": {"headers": {"Authorization": "[secret 0a1b2c]"}}}, {}, "run.json", environ={})
+
+
+def test_a_found_file_with_a_secret_header_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wideseek.toml").write_text("chat.headers = {Authorization = 'Bearer attackers-key'}")
+    with pytest.raises(BadConfig, match=r"chat\.headers\.Authorization"):
+        Config.load(overrides={"model": "openai/gpt-5"})

@@ -21,7 +21,7 @@ from rapidfuzz import process
 from wideseek.errors import BadConfig, BadInput
 from wideseek.files import read_text
 from wideseek.redaction import without_login, without_secret
-from wideseek.trust import Confirm, check_servers
+from wideseek.trust import Confirm, check_headers, check_servers
 
 LOCAL_FILE = "wideseek.toml"
 AUTO = "auto"
@@ -32,6 +32,10 @@ ALL_KEYS = " (`wideseek config` lists all)"
 Address = Annotated[str, AfterValidator(without_login)]
 """A model's name or a server's address: a login in it is kept for this process, never in a configuration."""
 
+_OF_THE_CONNECTION = frozenset(
+    {"accept-encoding", "connection", "content-encoding", "content-length", "expect", "host", "keep-alive"}
+    | {"proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -41,6 +45,8 @@ def _checked_headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not value.isprintable():
             raise ValueError(f"{name!r} is no header: a name is letters, digits and dashes, a value one line of text")
+        if name.lower() in _OF_THE_CONNECTION:
+            raise ValueError(f"{name!r} belongs to the connection: leave it out")
         checked[name.lower()] = name, without_secret(name, value.strip())
     return dict(checked.values())
 
@@ -233,6 +239,7 @@ class Config(Section):
         """
         config = cls.merged(values, overrides, path)
         check_servers(config.model_dump(), nested(overrides), str(path), confirm)
+        check_headers(nested(values), nested(overrides), str(path), confirm)
         return config
 
     def portable(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ MARK = "[secret]"
 _withheld: dict[str, bytes] = {}  # each form of each secret, as text and as bytes, the longest first
 _logins: dict[str, str] = {}  # the header for each host and port
 _values: dict[str, str] = {}  # the value of a header for the mark that is written in its place
-_SECRET_NAME = re.compile(r"authorization|key|token|secret|cookie", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|passw|credential", re.IGNORECASE)
 _WRITTEN = re.compile(r"\[secret [0-9a-f]{6}\]")
 _LOGIN = re.compile(r"(?P<scheme>https?://)(?P<login>[^/?#\s]*)@(?P<host>[^/?#\s]*)", re.IGNORECASE)
 
@@ -77,6 +77,11 @@ def login_of(address: str) -> str | None:
 def is_secret(name: str) -> bool:
     """Whether a header of this name holds a secret."""
     return bool(_SECRET_NAME.search(name))
+
+
+def is_written(value: str) -> bool:
+    """Whether this is the mark of a secret value, as a configuration has it."""
+    return bool(_WRITTEN.fullmatch(value))
 
 
 def without_secret(name: str, value: str) -> str:

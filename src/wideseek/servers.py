@@ -10,6 +10,11 @@ FALLBACK_KEY = "WIDESEEK_API_KEY"  # of a server for which no other variable is 
 BY_IDS = "tokens+"  # before a server that is asked by token ids
 
 
+def bare_name(name: str) -> str:
+    """A model's name without `tokens+` and white space around what it names."""
+    return name.strip().removeprefix(BY_IDS).strip()
+
+
 class Provider(msgspec.Struct, frozen=True, omit_defaults=True):
     """A server that users call by a short name. It needs a key if `key_env`, the variable that holds it, is given.
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wideseek.errors import BadConfig
-from wideseek.redaction import without_login
-from wideseek.servers import BY_IDS, FALLBACK_KEY, PROVIDERS
+from wideseek.redaction import is_secret, is_written, without_login
+from wideseek.servers import FALLBACK_KEY, PROVIDERS, bare_name
 
 TRUST = "WIDESEEK_TRUST"
 Confirm = Callable[[str], bool]
@@ -57,7 +57,7 @@ def claims(values: Mapping[str, Any]) -> list[Claim]:
 
 def _models(values: Mapping[str, Any]) -> Iterator[Claim]:
     for key in ("model", "sub_model", "verify"):
-        address = str(values.get(key) or "").strip().removeprefix(BY_IDS).partition("#")[0]
+        address = bare_name(str(values.get(key) or "")).partition("#")[0]
         if address.partition("://")[0].lower() in ("http", "https"):
             yield Claim(key, _host(address), FALLBACK_KEY)
 
@@ -88,13 +88,15 @@ def check_servers(
     """Raise `BadConfig` where `values`, read from `where`, send something to a server that the user does not know.
 
     `values` have what the user `typed` on top. A server on this machine for which no key is set gets nothing that
-    leaves the machine, and passes. The others are put to `confirm`; a yes is remembered. Without it they are refused.
+    leaves the machine, and passes, unless the user typed a secret header. The others are put to `confirm`; a yes is
+    remembered. Without it they are refused.
     """
     if environ.get(TRUST, "").strip() == "1":
         return
     known = _BUILT_IN | {claim[1:] for claim in claims(typed)}
+    keeps_secrets = any(map(is_secret, _headers(typed)))
     for claim in claims(values):
-        harmless = bool(_THIS_MACHINE.match(claim.server)) and not claim.has_key(environ)
+        harmless = bool(_THIS_MACHINE.match(claim.server)) and not (claim.has_key(environ) or keeps_secrets)
         if claim[1:] in known or harmless or claim.digest in _remembered():
             continue
         what = claim.what(environ)
@@ -107,6 +109,35 @@ def check_servers(
             raise BadConfig(f"{where}: {claim.key}: nothing was sent to {claim.server!r}: choose another --model")
         remember([claim])
         known |= {claim[1:]}
+
+
+def check_headers(
+    values: Mapping[str, Any],
+    typed: Mapping[str, Any],
+    where: str,
+    confirm: Confirm | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> None:
+    """Raise `BadConfig` where `values`, as they stand in `where`, say as whom requests are made.
+
+    A secret header of a stranger would replace the user's key: questions and pages would go to the stranger's account.
+    """
+    given = {name.lower() for name in _headers(typed)}
+    for name, value in _headers(values).items():
+        if not is_secret(name) or name.lower() in given or is_written(str(value)):
+            continue
+        if environ.get(TRUST, "").strip() == "1" or (confirm and confirm(f"{where}: Send its own header {name}?")):
+            continue
+        raise BadConfig(
+            f"{where}: chat.headers.{name} would be sent in the place of your own: if you know who wrote it, "
+            f"add --trust to the command, or set {TRUST}=1"
+        )
+
+
+def _headers(values: Mapping[str, Any]) -> dict[str, Any]:
+    chat = values.get("chat")
+    headers = chat.get("headers") if isinstance(chat, Mapping) else None
+    return {str(name): value for name, value in headers.items()} if isinstance(headers, Mapping) else {}
 
 
 def remember(known: Iterable[Claim]) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from wideseek.errors import PolicyRejected
 from wideseek.records import Completion, Trajectory
+from wideseek.redaction import redacted
 
 
 class ToolSchema(msgspec.Struct, frozen=True):
@@ -108,18 +109,19 @@ class PolicyWrapper:
 
 
 def sound(completion: Completion, name: str) -> Completion:
-    """The completion as a journal can keep it: a half of a surrogate pair, which is no character, becomes `?`.
+    """The completion as a journal can keep it, without this run's secrets; half a character becomes `?`.
 
     Raises `PolicyRejected` for what JSON cannot carry at all.
     """
     try:
         try:
-            _encode(completion)
+            said = _encode(completion)
         except UnicodeEncodeError:
             return msgspec.convert(_whole_characters(msgspec.to_builtins(completion)), Completion)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise PolicyRejected(f"{name}: said what JSON cannot carry: {error}: mend the policy") from error
-    return completion
+    clean = redacted(said)  # a secret that came in escapes, or in the pieces of a stream
+    return completion if clean == said else msgspec.json.decode(clean, type=Completion)
 
 
 _encode = msgspec.json.Encoder().encode

@@ -23,12 +23,15 @@ from wideseek.policy.base import ToolSchema
 from wideseek.policy.calls import CALL, CALL_END, read_calls
 from wideseek.records import ToolCall
 
+# What stands between two marks never holds the opening one: each search ends there, however often a model repeats it.
 _NAME = r"([\w.-]{1,64})"
 _FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
 _FUNCTION = re.compile(rf"(?:<tool_call>\s*)?<function={_NAME}>(.*?)(?:</function>|\Z)(?:\s*</tool_call>)?", re.DOTALL)
-_PARAMETER = re.compile(rf"<parameter={_NAME}>(.*?)</parameter>", re.DOTALL)
-_GLM = re.compile(rf"<tool_call>\s*{_NAME}\s*((?:<arg_key>.*?)?)</tool_call>", re.DOTALL)
-_GLM_ARGUMENT = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+_PARAMETER = re.compile(rf"<parameter={_NAME}>((?:(?!<parameter=).)*?)</parameter>", re.DOTALL)
+_GLM = re.compile(rf"<tool_call>\s*{_NAME}\s*((?:<arg_key>(?:(?!<tool_call>).)*?)?)</tool_call>", re.DOTALL)
+_GLM_ARGUMENT = re.compile(
+    r"<arg_key>((?:(?!<arg_key>).)*?)</arg_key>\s*<arg_value>((?:(?!<arg_key>).)*?)</arg_value>", re.DOTALL
+)
 _WITH_NAME = (
     re.compile(rf"\[TOOL_CALLS\]\s*{_NAME}(?:\[CALL_ID\]\w+)?\[ARGS\](.*?)(?=\[TOOL_CALLS\]|</s>|\Z)", re.DOTALL),
     re.compile(

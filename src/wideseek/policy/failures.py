@@ -48,7 +48,8 @@ _SPENT_CODE = re.compile(
 """Codes of a 429 that waiting does not mend: OpenAI's, Moonshot's, DashScope's, Zhipu's; the quota of Gemini's day."""
 
 _TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
-_SHARE = re.compile(r"limit:?\s*(\d+).*?requested:?\s*(\d+)", re.IGNORECASE)  # OpenAI and Groq: of a minute or a day
+# What OpenAI and Groq say of a minute's or a day's share:
+_SHARE = re.compile(r"limit:?\s*(\d[\d,_]*).*?requested:?\s*(\d[\d,_]*)", re.IGNORECASE)
 _OF_A_MINUTE = re.compile(r"per[ -]?(min|sec)|\b[TR]PM\b|a minute", re.IGNORECASE)
 _SPENT_WORDS = re.compile(
     r"insufficient.{0,10}(balance|credit|funds)|credit balance|suspended|in arrears|欠费|余额不足"
@@ -97,11 +98,15 @@ def failure_of(status: int, retry_after: str | None, payload: bytes) -> FailedTr
 def _is_spent(message: str, codes: str, wait_s: float | None) -> bool:
     """Whether waiting does not mend a 429. Codes come before words, and a short wait that it names before words too."""
     share = _SHARE.search(message)
-    if _SPENT_CODE.search(codes) or _TOO_LARGE.search(message) or (share and int(share[1]) < int(share[2])):
+    if _SPENT_CODE.search(codes) or _TOO_LARGE.search(message) or (share and _whole(share[1]) < _whole(share[2])):
         return True
     if (wait_s is not None and wait_s <= SHORT_WAIT_S) or _OF_A_MINUTE.search(message):
         return False
     return bool(_SPENT_WORDS.search(message))
+
+
+def _whole(digits: str) -> int:
+    return int(digits.replace(",", "").replace("_", "") or 0)
 
 
 def server_message(payload: bytes) -> tuple[str, str]:

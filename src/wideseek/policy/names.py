@@ -25,7 +25,7 @@ import msgspec
 
 from wideseek.errors import BadInput
 from wideseek.redaction import without_login
-from wideseek.servers import BY_IDS, FALLBACK_KEY, PROVIDERS, Provider
+from wideseek.servers import BY_IDS, FALLBACK_KEY, PROVIDERS, Provider, bare_name
 
 BUNDLED = ("nano", "nano-base")
 
@@ -79,7 +79,7 @@ def key_for(model: ModelName, environ: Mapping[str, str] = os.environ) -> str | 
 
 
 def _by_ids(name: str, providers: Mapping[str, Provider] | None, environ: Mapping[str, str]) -> ModelName:
-    server = parse_model(name.removeprefix(BY_IDS), providers, environ)
+    server = parse_model(bare_name(name), providers, environ)
     if server.kind != "chat":
         raise BadInput(f"model {name!r}: {BY_IDS} stands before a server: write {BY_IDS}http://HOST:PORT/v1#NAME")
     return msgspec.structs.replace(server, kind="tokens", name=name)

@@ -146,11 +146,15 @@ def _counted(usage: dict[str, Any]) -> Counted:
     return Counted(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached) or 0)
 
 
+_LINE_END = re.compile(r"\r\n|\n|\r")  # the ends of lines in a stream of events; others stand inside of texts
+MOST_TOKENS = 10**9  # of one request; a larger count is none
+
+
 def _body(payload: bytes) -> Any:
     """The JSON of a body, of one behind comment lines (`: PROCESSING`), or of a stream of events put together."""
     text = payload.decode(errors="replace").lstrip("\ufeff \r\n\t")
     if text.startswith((":", "data:", "event:")):
-        lines = text.splitlines()
+        lines = _LINE_END.split(text)
         events = [line[5:].strip() for line in lines if line.startswith("data:")]
         if events:
             return _assembled([_json(event) for event in events if event and event != "[DONE]"])
@@ -186,9 +190,10 @@ def _first(choices: Any) -> dict[str, Any]:
 def _count(value: Any) -> int | None:
     """A number of tokens, also as a text or a fraction; `None` for what is no number of anything."""
     try:
-        return max(0, int(float(value))) if not isinstance(value, bool) else None
+        count = max(0, int(float(value))) if not isinstance(value, bool) else None
     except (TypeError, ValueError, OverflowError):
         return None
+    return count if count is None or count < MOST_TOKENS else None
 
 
 def _text(value: Any) -> str:
@@ -210,7 +215,9 @@ def _assembled(events: list[Any]) -> dict[str, Any]:
         whole |= {name: value for name, value in event.items() if name != "choices" and value is not None}
         part = _first(event.get("choices"))
         choice |= {name: part[name] for name in ("finish_reason", "error") if part.get(name) is not None}
-        delta = part.get("delta") or part.get("message") or {}
+        delta = part.get("delta") or {}
+        if not delta and isinstance(part.get("message"), dict):  # what MiniMax ends with: all that the deltas said
+            delta, message, calls = part["message"], {}, []
         for call in delta.get("tool_calls") or () if isinstance(delta, dict) else ():
             if isinstance(call, dict):
                 _join(_begun(calls, call), call)
