@@ -207,7 +207,7 @@ def test_a_control_that_was_killed_makes_the_demonstrations_that_are_missing(stu
     assert whole is not None
     assert killed is not None
     assert killed.tokens == whole.tokens
-    kept = [path.name for path in made.glob("*.gz")]
+    kept = [path.name for path in made.glob("step-*.gz")]
     assert kept == ["step-000000.jsonl.gz"]
 
 

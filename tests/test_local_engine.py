@@ -618,7 +618,7 @@ def test_a_folder_that_cannot_be_used_is_told_in_one_line(
     spoil(tmp_path)
     with pytest.raises(BadInput, match=reason) as raised:
         LocalEngine.open(tmp_path)
-    assert str(raised.value).startswith(f"{tmp_path}: ")
+    assert str(raised.value).startswith(str(tmp_path))
     assert "\n" not in str(raised.value)
 
 

@@ -23,6 +23,7 @@ from nano.recipe import FILES, claim, recipe
 from tests.helpers import QUESTION, MemorySource, team
 from wideseek.assets import SPLITS, bundled_model, world_pages, world_tasks
 from wideseek.errors import RunDirError
+from wideseek.files import DRAFT
 from wideseek.policy.base import ToolSchema
 from wideseek.policy.scripted import TEACHING, Expert
 from wideseek.policy.template import ChatTemplate
@@ -158,8 +159,9 @@ async def test_the_deltas_of_every_agent_together_are_its_whole_conversation(tem
 
 
 def test_a_kill_amid_the_start_leaves_nothing_that_counts_as_done(killed: Path, start: Path) -> None:
-    assert [path.name for path in killed.iterdir()] == ["start.part"]
-    assert (killed / "start.part" / "config.json").exists(), "it was killed amid the files"
+    [draft] = killed.iterdir()
+    assert draft.name.startswith(DRAFT)
+    assert (draft / "config.json").exists(), "it was killed amid the files"
     assert [path.name for path in start.parent.iterdir()] == ["start"]
     assert load_model(start).num_parameters() == load_model(bundled_model("nano")).num_parameters()
 

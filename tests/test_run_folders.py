@@ -17,14 +17,15 @@ from rich.console import Console
 
 from tests.helpers import LIGHTHOUSES, QUESTION, Model, lighthouse_pages, table, team
 from wideseek.api import answer, ask, load_rollout, run
-from wideseek.cli.asking import _request
+from wideseek.cli.asking import _resumed
 from wideseek.errors import RunDirError, WideseekError
 from wideseek.evals import Setup, load_run
 from wideseek.evals.compare import compare
 from wideseek.evals.folder import write_whole
 from wideseek.evals.report import write_report
 from wideseek.evals.run import evaluate
-from wideseek.evals.study import Limits, Plan, load_study, write_study
+from wideseek.evals.study import Limits, Plan, load_study
+from wideseek.evals.study_page import write_study
 from wideseek.export import write_result
 from wideseek.records import Task
 from wideseek.terminal import show_agents, show_trajectory
@@ -144,7 +145,7 @@ def show(folder: Path) -> None:
 
 
 def resume(folder: Path) -> None:
-    run(answer(_request(None, folder, None, None, None, {}), folder))
+    run(answer(_resumed(None, folder, {}, trust=False), folder))
 
 
 def go_on(folder: Path) -> None:
@@ -251,7 +252,7 @@ def linked(path: Path, victim: Path) -> None:
 def test_a_run_writes_through_no_link_in_its_folder(asked, tmp_path, name):
     folder, victim = tmp_path / "run", tmp_path / "victim"
     shutil.copytree(asked, folder)
-    request = _request(None, folder, None, None, None, {})
+    request = _resumed(None, folder, {}, trust=False)
     (folder / "run.json").unlink()
     linked(folder / name, victim)
     with pytest.raises(RunDirError, match=f"{name}: (is a link to .*victim.*remove the link|)"):
@@ -304,7 +305,7 @@ def test_the_folder_itself_may_be_a_link_of_the_user(tmp_path):
 def test_an_export_follows_the_users_link_but_none_inside_the_run_folder(asked, tmp_path):
     folder, victim = tmp_path / "run", tmp_path / "victim.md"
     shutil.copytree(asked, folder)
-    result = run(answer(_request(None, folder, None, None, None, {}), folder))
+    result = run(answer(_resumed(None, folder, {}, trust=False), folder))
     for name in ("table.md", "table.csv", "table.sources.csv"):
         linked(folder / name, victim)
         with pytest.raises(RunDirError, match=f"{name}: is a link to"):

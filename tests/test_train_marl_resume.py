@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from tests.marl import even, lines, marl, start_folder, weights
 from tests.training import tiny_model
 from wideseek.errors import BadInput, BudgetEnded, RunDirError
+from wideseek.files import DRAFT
 from wideseek.journal import locked
 from wideseek.records import Rollout, Score, Task
 from wideseek.scoring.reward import Reward
@@ -65,7 +66,8 @@ def test_a_training_that_is_killed_while_it_saves_and_while_it_works_gives_the_s
     run_marl(marl(start, whole, steps=6), quiet=True, rewarding=even)
     config = marl(start, out, steps=6, save_every=1)
     killed(config, "torch:save", 2)  # the weights of the second checkpoint are written, it is not whole
-    assert (out / "checkpoints" / "step-000002.part" / "model.safetensors").exists()
+    [draft] = (out / "checkpoints").glob(f"{DRAFT}*")
+    assert (draft / "model.safetensors").exists()
     killed(config, "wideseek.train.policy_learner:PolicyLearner.step", 3)
     assert checkpoints(out), "what was whole is still there"
     run_marl(config, quiet=True, resume=True, rewarding=even)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import html
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -245,8 +246,10 @@ def save_png(charts: Sequence[Chart], path: Path, *, title: str, footer: str) ->
     lines = [line for part in footer.split("\n") for line in wrap(part, int(LETTERS_AN_INCH * inches[0]))]
     figure.text(0.5, 0.08 / inches[1], "\n".join(lines), ha="center", va="bottom", fontsize=8.5, color="#444444")
     bottom = (0.16 + 0.16 * len(lines)) / inches[1]
-    figure.tight_layout(rect=(0, bottom, 1, 0.99), h_pad=2.0, w_pad=2.0)
-    figure.savefig(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a letter that the font lacks is a box in the picture
+        figure.tight_layout(rect=(0, bottom, 1, 0.99), h_pad=2.0, w_pad=2.0)
+        figure.savefig(path)
 
 
 def _draw_panel(panel: Any, chart: Chart) -> None:

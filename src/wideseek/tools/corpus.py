@@ -128,6 +128,8 @@ class Corpus:
         places = ",".join("?" * len(best))
         sql = f"SELECT id, title, url, substr(text, 1, {SNIPPET_FROM}) FROM pages WHERE id IN ({places})"
         by_id = {id: Hit(title, url, snippet(text, telling)) for id, title, url, text in self._rows(sql, *best)}
+        if missing := [id for id in best if id not in by_id]:
+            raise ValueError(f"page {missing[0]} is in the index and not in the store")
         return [by_id[id] for id in best]
 
     def _telling(self, words: list[str]) -> list[str]:
