@@ -79,6 +79,8 @@ OTHER = [
 
 
 SAME_UNIT = [
+    ("5 sq. km", "5 km²"), ("5 sq. mi.", "5 sq mi"), ("5 sq. miles", "5 square miles"), ("5 in. tall", "5 inches"),
+    ("5 estimated deaths", "5 deaths"), ("1 long ton", "1016.0469088 kg"), ("5 in 1990", "5"),
     ("5 dozen", "60"), ("33° S", "33° south"), ("33°S", "33° S"), ("5 SEK", "SEK 5"), ("5 sek", "5 SEK"),
     ("5 barrels", "5 barrel"), ("5 Barrels", "5 barrels"), ("5 kt", "5000 t"), ("1 MW", "1000 kW"),
     ("$5 per hour", "5 USD/h"), ("€5/kg", "5 EUR per kg"), ("100 kilometres per hour", "100 km/h"),
@@ -92,6 +94,10 @@ SAME_UNIT = [
     ("US$5 million (gross)", "$5 million"), ("5 square kilometers", "5 km2"),
 ]  # fmt: skip
 OTHER_UNIT = [
+    ("5 sq. km", "5 sq. mi."), ("5 sq. ft", "5 sq. miles"), ("5 cu. ft", "5 cu. m"), ("5 imp. gal", "5 imp. pints"),
+    ("5 U.S. gallons", "5 U.S. pints"), ("5 long tons", "5 short tons"), ("5 long tons", "5 kg"), ("5 in tall", "5 ft"),
+    ("5 estimated deaths", "5 injuries"), ("5 high schools", "5 universities"), ("5 total kg", "5 lb"), ("5 Gb", "5 GB"),
+    ("5 in (width)", "5 ft"), ("100 Mb/s", "100 MB/s"),
     ("5 SEK", "5 EUR"), ("5 kt", "5 t"), ("5 mW", "5 MW"), ("33° S", "33° N"), ("33°S", "33°N"),
     ("33 S", "33 N"), ("5 dozen", "5"), ("5 ppm", "5 ppb"), ("SEK 5", "EUR 5"), ("5 barrels", "5 bottles"),
     ("₦5", "€5"), ("kr 5", "€5"), ("$5 per hour", "$5 per day"), ("$5/kg", "$5/lb"), ("5 m EUR", "5 m USD"),

@@ -41,7 +41,7 @@ def per_after(text: str, at: int, name: str) -> tuple[str, int]:
     return (UNITS[name].name if name in UNITS else name), at
 
 
-_INCHES = re.compile(r"\s?in\.?(?=$|\s?[),;])")
+_INCHES = re.compile(r"\s?in\.?(?=$|\s?[(),;]|\s(?:deep|high|long|tall|thick|wide)\b)")
 _AND_MORE = re.compile(r"\s?[多余餘](?=[\w ])")
 _PER = re.compile(r"\s?/\s?(?=[^\W\d])|\s+per\s+(?=[^\W\d])", re.IGNORECASE)
 
@@ -117,6 +117,9 @@ _REMARKS = """
     which wide with without
 """
 _NO_UNITS = frozenset(_REMARKS.split())
+# Remarks that may stand before what they count: 5 estimated deaths are deaths.
+_ADJECTIVES = frozenset("approximate deep estimated high long old overall tall total wide".split())
+_DOT = re.compile(rf"\.(?=\s?{_LETTER})")  # of an abbreviation: imp. gal
 _CJK_NO_UNIT = re.compile("[至到和与與及或的是为為于於在约約超共整第]|左右|以上|以下|以内|以內|上下|前后|前後")
 
 
@@ -126,6 +129,12 @@ def _sign(text: str, at: int) -> tuple[str, int]:
     if match is None or (match[0][0] in "'\"" and match[0][0] in text[:at]):
         return "", at
     return match[0].strip(), match.end()
+
+
+def _goes_on(text: str, at: int) -> bool:
+    """Whether a word that may be a unit follows."""
+    match = _OPAQUE.match(text, at)
+    return match is not None and bool(match["word"]) and match["word"].casefold() not in _NO_UNITS
 
 
 def _words(text: str, at: int, most: int) -> tuple[str, int]:
@@ -140,10 +149,12 @@ def _words(text: str, at: int, most: int) -> tuple[str, int]:
                 return f"“{run}”", match.start("cjk") + len(run)
             break
         word, end = match["word"].casefold(), match.end()
+        if not words and word in _ADJECTIVES and _goes_on(text, end):
+            return _one(text, end)
         if word in _NO_UNITS or (word == "x" and text[end:].lstrip()[:1].isdigit()):
             break
         words.append(word)
-        at = end
+        at = end + bool(_DOT.match(text, end))
     if not words:
         return "", at
     if len(words) == 1 and (code := words[0].upper()) in CODES - WORD_CODES:
