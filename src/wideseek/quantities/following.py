@@ -118,7 +118,7 @@ _REMARKS = """
 """
 _NO_UNITS = frozenset(_REMARKS.split())
 # Remarks that may stand before what they count: 5 estimated deaths are deaths.
-_ADJECTIVES = frozenset("approximate deep estimated high long old overall tall total wide".split())
+_ADJECTIVES = frozenset({"approximate", "deep", "estimated", "high", "long", "old", "overall", "tall", "total", "wide"})
 _DOT = re.compile(rf"\.(?=\s?{_LETTER})")  # of an abbreviation: imp. gal
 _CJK_NO_UNIT = re.compile("[至到和与與及或的是为為于於在约約超共整第]|左右|以上|以下|以内|以內|上下|前后|前後")
 

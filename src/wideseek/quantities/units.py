@@ -36,11 +36,13 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("length", "1609.344", "mi", "mile miles 英里"),
     ("length", "1852", "nmi", "nautical_mile nautical_miles 海里"),
     ("area", "1", "m2 m^2 sq_m sq._m sqm", "square_metre square_metres square_meter square_meters 平方米 平米"),
-    ("area", "1000000", "km2 km^2 sq_km sq._km sqkm", "square_kilometre square_kilometres square_kilometer square_kilometers "
+    ("area", "1000000", "km2 km^2 sq_km sq._km sqkm",
+     "square_kilometre square_kilometres square_kilometer square_kilometers "
      "平方公里 平方千米"),
     ("area", "10000", "ha", "hectare hectares 公顷"),
     ("area", "4046.8564224", "acre", "acres 英亩"),
-    ("area", "2589988.110336", "mi2 mi^2 sq_mi sq._mi sq._mi.", "sq_mile sq_miles sq._mile sq._miles square_mile square_miles 平方英里"),
+    ("area", "2589988.110336", "mi2 mi^2 sq_mi sq._mi sq._mi.",
+     "sq_mile sq_miles sq._mile sq._miles square_mile square_miles 平方英里"),
     ("area", "0.09290304", "ft2 ft^2 sq_ft sq._ft sqft", "sq_feet sq._feet square_foot square_feet 平方英尺"),
     ("volume", "1", "m3 m^3 cu_m cu._m", "cubic_metre cubic_metres cubic_meter cubic_meters 立方米"),
     ("volume", "1000000000", "km3 km^3", "cubic_kilometre cubic_kilometres cubic_kilometer cubic_kilometers 立方千米"),
