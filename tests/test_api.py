@@ -260,6 +260,14 @@ def test_importing_wideseek_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+async def test_a_short_answer_where_columns_were_asked_for_has_evidence_for_every_cell(corpus):
+    said = {"content": "\\boxed{47 m}", "finish_reason": "stop"}
+    result = await answered(corpus, said, columns="name, height, year")
+    assert result.table.rows
+    assert [len(row) for row in result.evidence] == [3] * len(result.table.rows)
+    assert result.status == "partial"
+
+
 @pytest.mark.parametrize("last", ["| Extra Dam | Ve", "| Bovbjerg | 26 m | 18", "| Bovb"])
 async def test_an_answer_that_stops_within_its_last_row_is_partial_although_the_server_reports_an_end(corpus, last):
     result = await answered(corpus, {"content": f"{DUEODDE}\n{last}", "finish_reason": "stop"})

@@ -380,7 +380,7 @@ def _result(
             typed, problems = contract.typed(table, schema)
             notes += problems
     key = contract.key if contract and not contract.assumed_key else key_columns(table)
-    if answered and (short := _short_answer(rollout)) is not None:
+    if answered and contract is None and (short := _short_answer(rollout)) is not None:
         evidence = [[short_answer(short, rollout)]]
     else:
         evidence = trace(table, key, rollout, shelf)
