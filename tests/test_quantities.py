@@ -81,6 +81,7 @@ OTHER = [
 SAME_UNIT = [
     ("5 sq. km", "5 km²"), ("5 sq. mi.", "5 sq mi"), ("5 sq. miles", "5 square miles"), ("5 in. tall", "5 inches"),
     ("5 estimated deaths", "5 deaths"), ("1 long ton", "1016.0469088 kg"), ("5 in 1990", "5"),
+    ("5 Hrs", "5 hours"), ("5 LBS", "5 lb"), ("5 KMH", "5 km/h"), ("5 degrees C", "5 °C"), ("5 kWh", "5 kilowatt hours"),
     ("5 dozen", "60"), ("33° S", "33° south"), ("33°S", "33° S"), ("5 SEK", "SEK 5"), ("5 sek", "5 SEK"),
     ("5 barrels", "5 barrel"), ("5 Barrels", "5 barrels"), ("5 kt", "5000 t"), ("1 MW", "1000 kW"),
     ("$5 per hour", "5 USD/h"), ("€5/kg", "5 EUR per kg"), ("100 kilometres per hour", "100 km/h"),
