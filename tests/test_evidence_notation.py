@@ -76,7 +76,8 @@ OTHER_UNITS = [
     *(("5 kt", "5 t"), ("5 Mt", "5 kt"), ("5 mW", "5 MW"), ("16 GB", "16 Gb"), ("30 mg", "30 g"), ("5 T", "5 t")),
     *(("250 kWh", "250 kW"), ("7 m³/s", "7 m³"), ("7 m³/s", "7 m³/h"), ("40 ppb", "40 ppm"), ("12 mbar", "12 bar")),
     *(("33° S", "33° N"), ("5 quux", "5 m"), ("5 fathoms", "5 m"), ("48 million CHF", "48 million"), ("5 ‰", "5 %")),
-    *(("90 kg per day", "90 kg"), ("5 smoots", "5 metres")),
+    *(("90 kg per day", "90 kg"), ("5 smoots", "5 metres"), ("41,700 long tons", "41,700 tonnes")),
+    *(("41,700 short tons", "41,700 long tons"), ("5 tonnes", "5 tons"), ("5 long tons", "5 tons")),
 ]
 
 

@@ -173,6 +173,9 @@ _NO_UNIT = frozenset(
 )
 
 
+_TONS = {"long": "long ton", "short": "short ton", "metric": "t"}
+
+
 def _word_at(text: Text, at: int) -> str:
     """The word right behind a number, if it may say what the number counts or is measured in."""
     if at >= len(text.words) or text.gap(at) not in ("", " ", "-"):
@@ -194,6 +197,8 @@ def _unit_at(text: Text, at: int) -> tuple[str, int]:
         return base + POWERS[word], at + 2
     if word == "per" and rest[:1] == ["cent"]:
         return "%", at + 2
+    if word in _TONS and rest and rest[0] in ("ton", "tons", "tonne", "tonnes"):
+        return _TONS[word], at + 2
     unit = unit_called(text.original(at))
     return _over_another(text, unit, at + 1) if unit else ("", at)
 
